@@ -1,0 +1,125 @@
+dnl SPDX-License-Identifier: Apache-2.0
+
+dnl NV_REQUIRE_TOOL(PROGRAM, PACKAGE)
+dnl
+dnl Stops if PROGRAM, which Debian's PACKAGE has, is missing.
+AC_DEFUN([NV_REQUIRE_TOOL],
+  [AC_CHECK_PROG([have_]AS_TR_SH([$1]), [$1], [yes], [no])
+   AS_VAR_IF([have_]AS_TR_SH([$1]), [no],
+     [AC_MSG_ERROR([$1 is missing: install the Debian package $2])])])
+
+dnl NV_CHECK_DPDK(VERSION)
+dnl
+dnl Looks for the shared libraries of DPDK, VERSION or later.
+AC_DEFUN([NV_CHECK_DPDK],
+  [PKG_CHECK_MODULES([DPDK], [libdpdk >= $1], [],
+     [AC_MSG_ERROR([DPDK $1 or later is missing ($DPDK_PKG_ERRORS):
+install the Debian package libdpdk-dev, or set PKG_CONFIG_PATH])])
+
+   dnl The instruction set is the user's choice, in CFLAGS.  DPDK's headers are
+   dnl not ours to mend, so the compiler must not warn of them.
+   DPDK_CFLAGS=$(AS_ECHO([" $DPDK_CFLAGS"]) \
+     | sed 's/ -march=[[^ ]]*//g; s/ -mno-avx512f//g; s/ -I/ -isystem /g')
+   dnl libtool would move --as-needed behind the libraries that it is meant for,
+   dnl were these not linker flags as well.
+   DPDK_LIBS="-Wl,--as-needed$(AS_ECHO([" $DPDK_LIBS"]) \
+     | sed 's/ -Wl,--as-needed//g; s/ -l/ -Wl,-l/g')"
+
+   AC_MSG_CHECKING([whether DPDK has librte_vhost])
+   nv_save_CPPFLAGS=$CPPFLAGS nv_save_LIBS=$LIBS
+   CPPFLAGS="$CPPFLAGS $DPDK_CFLAGS" LIBS="$DPDK_LIBS $LIBS"
+   AC_LINK_IFELSE(
+     [AC_LANG_PROGRAM([[#include <stdbool.h>
+                        #include <sys/types.h>
+                        #include <rte_vhost.h>]],
+                      [[return rte_vhost_driver_start("");]])],
+     [AC_MSG_RESULT([yes])],
+     [AC_MSG_RESULT([no])
+      AC_MSG_ERROR([no program links with librte_vhost, config.log says why:
+install the Debian package libdpdk-dev])])
+   CPPFLAGS=$nv_save_CPPFLAGS LIBS=$nv_save_LIBS])
+
+dnl NV_CHECK_NUMA
+AC_DEFUN([NV_CHECK_NUMA],
+  [AC_SUBST([NUMA_LIBS], [-lnuma])
+   nv_numa=yes
+   AC_CHECK_HEADER([numa.h], [], [nv_numa=no])
+   AC_CHECK_LIB([numa], [get_mempolicy], [:], [nv_numa=no])
+   AS_VAR_IF([nv_numa], [no],
+     [AC_MSG_ERROR([libnuma is missing: install the Debian package libnuma-dev])])])
+
+dnl NV_CHECK_OVS_SOURCE
+dnl
+dnl Finds Open vSwitch's source and its version, for which there must be
+dnl patches.
+AC_DEFUN([NV_CHECK_OVS_SOURCE],
+  [AC_ARG_WITH([ovs-source],
+     [AS_HELP_STRING([--with-ovs-source=DIR|TARBALL],
+        [Open vSwitch's source
+         [/usr/src/openvswitch/openvswitch.tar.gz]])],
+     [], [with_ovs_source=/usr/src/openvswitch/openvswitch.tar.gz])
+   AS_CASE([$with_ovs_source],
+     [/*], [],
+     [with_ovs_source=$(pwd)/$with_ovs_source])
+   AC_SUBST([OVS_SOURCE], [$with_ovs_source])
+
+   AC_MSG_CHECKING([the version of Open vSwitch in $OVS_SOURCE])
+   nv_read='[s/^A[C]_INIT(\[*openvswitch]*, *\[*\([0-9][^], ]*\).*/\1/p]'
+   AS_IF([test -d "$OVS_SOURCE"],
+     [OVS_VERSION=$(sed -n "$nv_read" "$OVS_SOURCE/configure.ac" 2>/dev/null)],
+     [OVS_VERSION=$(tar -xOf "$OVS_SOURCE" --wildcards '*/configure.ac' \
+                        2>/dev/null | sed -n "$nv_read")])
+   AC_SUBST([OVS_VERSION])
+   AC_MSG_RESULT([${OVS_VERSION:-none}])
+   nv_versions=$(cd "$srcdir/vswitchd-patches" && echo */series \
+                 | sed 's,/series,,g')
+   AS_IF([test -z "$OVS_VERSION"],
+     [AC_MSG_ERROR([$OVS_SOURCE is not the source of Open vSwitch:
+install the Debian package openvswitch-source, or say --with-ovs-source=DIR|TARBALL])],
+     [test -e "$OVS_SOURCE/config.status"],
+     [AC_MSG_ERROR([$OVS_SOURCE has been configured: run "make distclean" there])],
+     [test ! -e "$srcdir/vswitchd-patches/$OVS_VERSION/series"],
+     [AC_MSG_ERROR([there are no patches for Open vSwitch $OVS_VERSION, only for $nv_versions])])])
+
+dnl NV_ENABLE_WARNINGS
+AC_DEFUN([NV_ENABLE_WARNINGS],
+  [AC_ARG_ENABLE([Werror],
+     [AS_HELP_STRING([--enable-Werror], [make compiler warnings errors])],
+     [], [enable_Werror=no])
+   WARNING_CFLAGS="-Wall -Wextra -Wno-sign-compare -Wno-unused-parameter \
+-Wno-missing-field-initializers -Wformat-security -Wpointer-arith -Wshadow \
+-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition"
+   AS_VAR_IF([enable_Werror], [yes],
+     [AS_VAR_APPEND([WARNING_CFLAGS], [" -Werror"])])
+   AC_SUBST([WARNING_CFLAGS])])
+
+dnl NV_ENABLE_SANITIZERS
+dnl
+dnl Open vSwitch is compiled without, so that its executable is the real one.
+AC_DEFUN([NV_ENABLE_SANITIZERS],
+  [AC_ARG_ENABLE([sanitizers],
+     [AS_HELP_STRING([--enable-sanitizers],
+        [compile the plugin and its unit tests with the address and the
+         undefined-behaviour sanitizer])],
+     [], [enable_sanitizers=no])
+   AC_SUBST([enable_sanitizers])
+   AM_CONDITIONAL([SANITIZERS], [test "$enable_sanitizers" = yes])
+   AM_COND_IF([SANITIZERS],
+     [AC_SUBST([SANITIZER_CFLAGS],
+        ["-fsanitize=address,undefined -fno-omit-frame-pointer"])])])
+
+dnl NV_CHECK_FUZZER
+dnl
+dnl Looks for a clang that has libFuzzer, for "make fuzz", which says what is
+dnl missing if there is none.
+AC_DEFUN([NV_CHECK_FUZZER],
+  [AC_ARG_VAR([CLANG], [clang, for "make fuzz" [clang]])
+   : ${CLANG=clang}
+   AC_MSG_CHECKING([whether $CLANG has libFuzzer])
+   AS_ECHO(["int LLVMFuzzerTestOneInput(const char *, long);
+int LLVMFuzzerTestOneInput(const char *p, long n) { return 0; }"]) > conftest.c
+   AS_IF([$CLANG -fsanitize=fuzzer,address,undefined -o conftest conftest.c \
+            >&AS_MESSAGE_LOG_FD 2>&1],
+     [nv_fuzzer=yes], [nv_fuzzer=no])
+   rm -f conftest conftest.c
+   AC_MSG_RESULT([$nv_fuzzer])])
