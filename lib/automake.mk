@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# The provider, for the plugin and for the unit tests.
+noinst_LTLIBRARIES += lib/libnetdevvhost.la
+lib_libnetdevvhost_la_SOURCES = \
+	lib/guest-memory.c \
+	lib/guest-memory.h \
+	lib/netdev-vhost.c \
+	lib/netdev-vhost.h \
+	lib/vhost-config.c \
+	lib/vhost-config.h \
+	lib/vhost-datapath-native.c \
+	lib/vhost-datapath-rte.c \
+	lib/vhost-datapath.h \
+	lib/vhost-hold.c \
+	lib/vhost-hold.h \
+	lib/vhost-mempool.c \
+	lib/vhost-mempool.h \
+	lib/vhost-message.c \
+	lib/vhost-message.h \
+	lib/vhost-numa.c \
+	lib/vhost-numa.h \
+	lib/vhost-offload.c \
+	lib/vhost-offload.h \
+	lib/vhost-placement.c \
+	lib/vhost-placement.h \
+	lib/vhost-policer.c \
+	lib/vhost-policer.h \
+	lib/vhost-port.c \
+	lib/vhost-port.h \
+	lib/vhost-qos.c \
+	lib/vhost-qos.h \
+	lib/vhost-rxtx.c \
+	lib/vhost-rxtx.h \
+	lib/vhost-session.c \
+	lib/vhost-session.h \
+	lib/vhost-socket.c \
+	lib/vhost-socket.h \
+	lib/vhost-stats.c \
+	lib/vhost-stats.h \
+	lib/vhost-unixctl.c \
+	lib/vhost-unixctl.h \
+	lib/virtq-packed.c \
+	lib/virtq-private.h \
+	lib/virtq-split.c \
+	lib/virtq.c \
+	lib/virtq.h
+lib_libnetdevvhost_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
+
+# Symbols of Open vSwitch stay undefined: the switch that loads the plugin has
+# them.
+plugindir = $(libdir)/openvswitch/netdev-plugins
+plugin_LTLIBRARIES = netdev-vhost.la
+netdev_vhost_la_SOURCES = lib/netdev-vhost-plugin.c
+netdev_vhost_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
+netdev_vhost_la_LDFLAGS = -module -avoid-version -shared
+netdev_vhost_la_LIBADD = lib/libnetdevvhost.la $(DPDK_LIBS) $(NUMA_LIBS)

@@ -1,0 +1,82 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#include <config.h>
+
+/* The plugin's entry point: what ovs-vswitchd looks for in netdev-vhost.so.
+ *
+ * Start-up is a ladder.  The switch loads the plugin and accepts its
+ * handshake; with each change of its configuration it calls
+ * plugin_set_config(), which registers the port types as soon as DPDK has been
+ * initialized. */
+
+#include "dpdk.h"
+#include "netdev-plugin.h"
+#include "netdev-provider.h"
+#include "netdev-vhost.h"
+#include "util.h"
+#include "vhost-config.h"
+#include "vhost-mempool.h"
+#include "vhost-port.h"
+
+static void
+plugin_set_config(const struct smap *other_config)
+{
+    static bool registered;
+    bool access_changed;
+
+    if (!dpdk_available()) {
+        return;
+    }
+    access_changed = vhost_config_update(other_config);
+    if (!registered) {
+        vhost_config_init(other_config);
+        netdev_vhost_register();
+        registered = true;
+    } else if (access_changed) {
+        vhost_ports_update_socket_access();
+    }
+}
+
+static int
+plugin_dump_mempool(const struct netdev *netdev, FILE *stream)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+
+    ovs_mutex_lock(&port->mutex);
+    if (port->pool) {
+        vhost_mempool_dump(port->pool, stream);
+    } else {
+        fprintf(stream, "%s has no mempool: %s.\n", netdev->name,
+                port->pool_missing ? "there is no memory for one"
+                                   : "no guest is connected");
+    }
+    ovs_mutex_unlock(&port->mutex);
+    return 0;
+}
+
+/* The library's only visible symbol. */
+__attribute__((visibility("default")))
+const struct netdev_plugin ovs_netdev_plugin = {
+    .abi = NETDEV_PLUGIN_ABI_INITIALIZER,
+    .name = "netdev-vhost",
+    .version = NETDEV_VHOST_VERSION,
+    .types = netdev_vhost_types,
+    .set_config = plugin_set_config,
+    .set_admin_state = vhost_ports_set_admin_state,
+    .dump_mempool = plugin_dump_mempool,
+};

@@ -1,0 +1,557 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#include <config.h>
+
+#include "netdev-vhost.h"
+
+#include <errno.h>
+
+#include "dp-packet.h"
+#include "hash.h"
+#include "netdev-provider.h"
+#include "openvswitch/vlog.h"
+#include "ovs-rcu.h"
+#include "sset.h"
+#include "userspace-tso.h"
+#include "util.h"
+#include "vhost-policer.h"
+#include "vhost-port.h"
+#include "vhost-qos.h"
+#include "vhost-rxtx.h"
+#include "vhost-session.h"
+#include "vhost-unixctl.h"
+
+VLOG_DEFINE_THIS_MODULE(netdev_vhost_class);
+
+/* The classes "dpdkvhostuser" and "dpdkvhostuserclient": thunks between the
+ * netdev interface and the modules that do the work. */
+
+static const struct netdev_class vhost_server_class, vhost_client_class;
+
+const char *const netdev_vhost_types[] = {
+    "dpdkvhostuser", "dpdkvhostuserclient", NULL
+};
+
+void
+netdev_vhost_register(void)
+{
+    netdev_register_provider(&vhost_server_class);
+    netdev_register_provider(&vhost_client_class);
+    vhost_unixctl_register();
+}
+
+/* Memory. */
+
+static struct netdev *
+netdev_vhost_alloc(void)
+{
+    struct vhost_port *port = xzalloc_cacheline(sizeof *port);
+
+    return &port->up;
+}
+
+static void
+netdev_vhost_dealloc(struct netdev *netdev)
+{
+    free_cacheline(vhost_port_cast(netdev));
+}
+
+static struct netdev_rxq *
+netdev_vhost_rxq_alloc(void)
+{
+    return xzalloc(sizeof(struct netdev_rxq));
+}
+
+static int
+netdev_vhost_rxq_construct(struct netdev_rxq *rxq OVS_UNUSED)
+{
+    return 0;
+}
+
+static void
+netdev_vhost_rxq_destruct(struct netdev_rxq *rxq OVS_UNUSED)
+{
+}
+
+static void
+netdev_vhost_rxq_dealloc(struct netdev_rxq *rxq)
+{
+    free(rxq);
+}
+
+/* Data path. */
+
+static bool
+is_enabled(const struct vhost_port *port)
+{
+    bool enabled;
+
+    atomic_read_relaxed(&CONST_CAST(struct vhost_port *, port)->enabled,
+                        &enabled);
+    return enabled;
+}
+
+static int
+netdev_vhost_rxq_recv(struct netdev_rxq *rxq, struct dp_packet_batch *batch,
+                      int *qfill)
+{
+    struct vhost_port *port = vhost_port_cast(rxq->netdev);
+    struct vhost_device *device = vhost_session_device(port->session);
+
+    if (OVS_UNLIKELY(!device || !port->mp || !is_enabled(port))) {
+        return EAGAIN;
+    }
+
+    const struct vhost_rx_params params = {
+        .mp = port->mp,
+        .policer = ovsrcu_get(struct vhost_policer *, &port->policer),
+        .counters = &port->counters,
+        .port = port->up.name,
+    };
+    return vhost_rx_burst(device, &device->rxqs[rxq->queue_id], &params,
+                          batch, qfill);
+}
+
+static bool
+netdev_vhost_rxq_enabled(struct netdev_rxq *rxq)
+{
+    const struct vhost_port *port = vhost_port_cast(rxq->netdev);
+    struct vhost_device *device = vhost_session_device(port->session);
+    bool enabled = false;
+
+    if (device) {
+        atomic_read_relaxed(&device->rxqs[rxq->queue_id].enabled, &enabled);
+    }
+    return enabled;
+}
+
+static int
+netdev_vhost_send(struct netdev *netdev, int qid,
+                  struct dp_packet_batch *batch,
+                  bool concurrent_txq OVS_UNUSED)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct vhost_device *device = vhost_session_device(port->session);
+    int target = -1;
+
+    if (device) {
+        atomic_read_relaxed(&device->txq_map[qid % VHOST_MAX_QUEUE_PAIRS],
+                            &target);
+    }
+    if (OVS_UNLIKELY(target < 0 || !is_enabled(port))) {
+        vhost_tx_discard(&port->counters, batch);
+        return 0;
+    }
+
+    struct vhost_tx_params params = {
+        .mp = port->mp,
+        .qos = ovsrcu_get(struct vhost_qos *, &port->qos),
+        .counters = &port->counters,
+        .port = port->up.name,
+        .mtu = port->mtu,
+        .tso = userspace_tso_enabled(),
+    };
+    atomic_read_relaxed(&port->tx_retries_max, &params.max_retries);
+    vhost_tx_burst(device, &device->txqs[target], &params, batch);
+    return 0;
+}
+
+/* Properties. */
+
+static int
+netdev_vhost_get_numa_id(const struct netdev *netdev)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    int node;
+
+    ovs_mutex_lock(&port->mutex);
+    node = port->node;
+    ovs_mutex_unlock(&port->mutex);
+    return node;
+}
+
+static int
+netdev_vhost_set_etheraddr(struct netdev *netdev, const struct eth_addr mac)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    bool changed;
+
+    ovs_mutex_lock(&port->mutex);
+    changed = !eth_addr_equals(port->hwaddr, mac);
+    port->hwaddr = mac;
+    ovs_mutex_unlock(&port->mutex);
+
+    if (changed) {
+        netdev_change_seq_changed(netdev);
+    }
+    return 0;
+}
+
+static int
+netdev_vhost_get_etheraddr(const struct netdev *netdev, struct eth_addr *mac)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+
+    ovs_mutex_lock(&port->mutex);
+    *mac = port->hwaddr;
+    ovs_mutex_unlock(&port->mutex);
+    return 0;
+}
+
+static int
+netdev_vhost_get_mtu(const struct netdev *netdev, int *mtup)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+
+    ovs_mutex_lock(&port->mutex);
+    *mtup = port->mtu;
+    ovs_mutex_unlock(&port->mutex);
+    return 0;
+}
+
+static int
+netdev_vhost_get_ifindex(const struct netdev *netdev)
+{
+    /* Stable over restarts, and a positive number of 24 bits, as sFlow and
+     * RFC 2863 want it. */
+    return hash_string(netdev->name, 0) % 0xfffffe + 1;
+}
+
+static int
+netdev_vhost_get_carrier(const struct netdev *netdev, bool *carrier)
+{
+    *carrier = vhost_port_is_running(vhost_port_cast(netdev));
+    return 0;
+}
+
+static int
+netdev_vhost_get_stats(const struct netdev *netdev,
+                       struct netdev_stats *stats)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct vhost_vring_stats rx, tx;
+
+    ovs_mutex_lock(&port->mutex);
+    rx = port->past_rx;
+    tx = port->past_tx;
+    if (port->session) {
+        vhost_session_add_stats(port->session, &rx, &tx);
+    }
+    ovs_mutex_unlock(&port->mutex);
+    vhost_stats_to_netdev(&rx, &tx, &port->counters, stats);
+    return 0;
+}
+
+static int
+netdev_vhost_get_custom_stats(const struct netdev *netdev,
+                              struct netdev_custom_stats *custom)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+
+    custom->size = 0;
+    custom->counters = NULL;
+    vhost_stats_add_counters(&port->counters, custom);
+    ovs_mutex_lock(&port->mutex);
+    if (port->session) {
+        vhost_session_add_vring_stats(port->session, custom);
+    }
+    ovs_mutex_unlock(&port->mutex);
+    return 0;
+}
+
+/* Policing and QoS. */
+
+static int
+netdev_vhost_set_policing(struct netdev *netdev, uint32_t rate,
+                          uint32_t burst, uint32_t kpkts_rate OVS_UNUSED,
+                          uint32_t kpkts_burst OVS_UNUSED)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct vhost_policer *old, *new = NULL;
+    int error = 0;
+
+    /* The default burst is that of the database's documentation. */
+    burst = !rate ? 0 : !burst ? 8000 : burst;
+
+    ovs_mutex_lock(&port->mutex);
+    if (rate == port->policer_rate && burst == port->policer_burst) {
+        ovs_mutex_unlock(&port->mutex);
+        return 0;
+    }
+    if (rate) {
+        /* From kbit to bytes. */
+        new = vhost_policer_create(rate * UINT64_C(125), burst * UINT64_C(125),
+                                   &error);
+        if (!new) {
+            VLOG_ERR("%s: Could not create rte meter for ingress policer: %s",
+                     netdev->name, ovs_strerror(error));
+        }
+    }
+    old = ovsrcu_get_protected(struct vhost_policer *, &port->policer);
+    ovsrcu_set(&port->policer, new);
+    vhost_policer_destroy_postponed(old);
+    port->policer_rate = rate;
+    port->policer_burst = burst;
+    ovs_mutex_unlock(&port->mutex);
+
+    return error;
+}
+
+static int
+netdev_vhost_get_qos_types(const struct netdev *netdev OVS_UNUSED,
+                           struct sset *types)
+{
+    vhost_qos_get_types(types);
+    return 0;
+}
+
+/* Returns the QoS configuration of 'port', or NULL. */
+static struct vhost_qos *
+get_qos(struct vhost_port *port)
+    OVS_REQUIRES(port->mutex)
+{
+    return ovsrcu_get_protected(struct vhost_qos *, &port->qos);
+}
+
+static int
+netdev_vhost_get_qos(const struct netdev *netdev, const char **typep,
+                     struct smap *details)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct vhost_qos *qos;
+
+    ovs_mutex_lock(&port->mutex);
+    qos = get_qos(port);
+    *typep = qos ? vhost_qos_type(qos) : "";
+    if (qos) {
+        vhost_qos_get(qos, details);
+    }
+    ovs_mutex_unlock(&port->mutex);
+    return 0;
+}
+
+static int
+netdev_vhost_set_qos(struct netdev *netdev, const char *type,
+                     const struct smap *details)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct vhost_qos *old, *new;
+    int error = 0;
+
+    ovs_mutex_lock(&port->mutex);
+    old = get_qos(port);
+    if (!old || !vhost_qos_is_equal(old, type, details)) {
+        error = vhost_qos_create(type, details, &new);
+        if (error) {
+            VLOG_ERR("Failed to set QoS type %s on port %s: %s",
+                     type, netdev->name, ovs_strerror(error));
+        }
+        ovsrcu_set(&port->qos, new);
+        vhost_qos_destroy_postponed(old);
+    }
+    ovs_mutex_unlock(&port->mutex);
+    return error;
+}
+
+static int
+netdev_vhost_get_queue(const struct netdev *netdev, uint32_t queue_id,
+                       struct smap *details)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct vhost_qos *qos;
+    int error;
+
+    ovs_mutex_lock(&port->mutex);
+    qos = get_qos(port);
+    error = qos ? vhost_qos_get_queue(qos, queue_id, details) : EOPNOTSUPP;
+    ovs_mutex_unlock(&port->mutex);
+    return error;
+}
+
+static int
+netdev_vhost_set_queue(struct netdev *netdev, uint32_t queue_id,
+                       const struct smap *details)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct vhost_qos *qos;
+    int error;
+
+    ovs_mutex_lock(&port->mutex);
+    qos = get_qos(port);
+    error = qos ? vhost_qos_set_queue(qos, queue_id, details) : EOPNOTSUPP;
+    ovs_mutex_unlock(&port->mutex);
+
+    if (error && error != EOPNOTSUPP) {
+        VLOG_ERR("Failed to set QoS queue %"PRIu32" on port %s: %s",
+                 queue_id, netdev->name, ovs_strerror(error));
+    }
+    return error;
+}
+
+static int
+netdev_vhost_delete_queue(struct netdev *netdev, uint32_t queue_id)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct vhost_qos *qos;
+    int error;
+
+    ovs_mutex_lock(&port->mutex);
+    qos = get_qos(port);
+    error = qos ? vhost_qos_delete_queue(qos, queue_id) : EOPNOTSUPP;
+    ovs_mutex_unlock(&port->mutex);
+    return error;
+}
+
+static int
+netdev_vhost_get_queue_stats(const struct netdev *netdev, uint32_t queue_id,
+                             struct netdev_queue_stats *stats)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct vhost_qos *qos;
+    int error;
+
+    ovs_mutex_lock(&port->mutex);
+    qos = get_qos(port);
+    error = (qos ? vhost_qos_get_queue_stats(qos, queue_id, stats)
+             : EOPNOTSUPP);
+    ovs_mutex_unlock(&port->mutex);
+    return error;
+}
+
+struct queue_dump {
+    uint32_t *ids;
+    size_t n, i;
+};
+
+static int
+netdev_vhost_queue_dump_start(const struct netdev *netdev, void **statep)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    struct queue_dump *dump = xzalloc(sizeof *dump);
+    struct vhost_qos *qos;
+    int error;
+
+    ovs_mutex_lock(&port->mutex);
+    qos = get_qos(port);
+    error = (qos ? vhost_qos_get_queues(qos, &dump->ids, &dump->n)
+             : EOPNOTSUPP);
+    ovs_mutex_unlock(&port->mutex);
+
+    if (error) {
+        free(dump);
+    } else {
+        *statep = dump;
+    }
+    return error;
+}
+
+static int
+netdev_vhost_queue_dump_next(const struct netdev *netdev, void *dump_,
+                             uint32_t *queue_idp, struct smap *details)
+{
+    struct queue_dump *dump = dump_;
+
+    while (dump->i < dump->n) {
+        *queue_idp = dump->ids[dump->i++];
+        if (!netdev_vhost_get_queue(netdev, *queue_idp, details)) {
+            return 0;
+        }
+    }
+    return EOF;
+}
+
+static int
+netdev_vhost_queue_dump_done(const struct netdev *netdev OVS_UNUSED,
+                             void *dump_)
+{
+    struct queue_dump *dump = dump_;
+
+    free(dump->ids);
+    free(dump);
+    return 0;
+}
+
+/* All ports. */
+
+static void
+netdev_vhost_run(const struct netdev_class *class)
+{
+    if (class == &vhost_server_class) {
+        vhost_ports_run();
+    }
+}
+
+static void
+netdev_vhost_wait(const struct netdev_class *class)
+{
+    if (class == &vhost_server_class) {
+        vhost_ports_wait();
+    }
+}
+
+#define NETDEV_VHOST_CLASS_COMMON                       \
+    .is_pmd = true,                                     \
+    .run = netdev_vhost_run,                            \
+    .wait = netdev_vhost_wait,                          \
+    .alloc = netdev_vhost_alloc,                        \
+    .destruct = vhost_port_destruct,                    \
+    .dealloc = netdev_vhost_dealloc,                    \
+    .get_config = vhost_port_get_config,                \
+    .get_numa_id = netdev_vhost_get_numa_id,            \
+    .send = netdev_vhost_send,                          \
+    .set_etheraddr = netdev_vhost_set_etheraddr,        \
+    .get_etheraddr = netdev_vhost_get_etheraddr,        \
+    .get_mtu = netdev_vhost_get_mtu,                    \
+    .set_mtu = vhost_port_set_mtu,                      \
+    .get_ifindex = netdev_vhost_get_ifindex,            \
+    .get_carrier = netdev_vhost_get_carrier,            \
+    .get_stats = netdev_vhost_get_stats,                \
+    .get_custom_stats = netdev_vhost_get_custom_stats,  \
+    .set_policing = netdev_vhost_set_policing,          \
+    .get_qos_types = netdev_vhost_get_qos_types,        \
+    .get_qos = netdev_vhost_get_qos,                    \
+    .set_qos = netdev_vhost_set_qos,                    \
+    .get_queue = netdev_vhost_get_queue,                \
+    .set_queue = netdev_vhost_set_queue,                \
+    .delete_queue = netdev_vhost_delete_queue,          \
+    .get_queue_stats = netdev_vhost_get_queue_stats,    \
+    .queue_dump_start = netdev_vhost_queue_dump_start,  \
+    .queue_dump_next = netdev_vhost_queue_dump_next,    \
+    .queue_dump_done = netdev_vhost_queue_dump_done,    \
+    .get_status = vhost_port_get_status,                \
+    .update_flags = vhost_port_update_flags,            \
+    .reconfigure = vhost_port_reconfigure,              \
+    .rxq_alloc = netdev_vhost_rxq_alloc,                \
+    .rxq_construct = netdev_vhost_rxq_construct,        \
+    .rxq_destruct = netdev_vhost_rxq_destruct,          \
+    .rxq_dealloc = netdev_vhost_rxq_dealloc,            \
+    .rxq_recv = netdev_vhost_rxq_recv,                  \
+    .rxq_enabled = netdev_vhost_rxq_enabled
+
+static const struct netdev_class vhost_server_class = {
+    .type = "dpdkvhostuser",
+    NETDEV_VHOST_CLASS_COMMON,
+    .construct = vhost_port_construct_server,
+};
+
+static const struct netdev_class vhost_client_class = {
+    .type = "dpdkvhostuserclient",
+    NETDEV_VHOST_CLASS_COMMON,
+    .construct = vhost_port_construct_client,
+    .set_config = vhost_port_set_config,
+};

@@ -1,0 +1,125 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#include <config.h>
+
+#include "vhost-datapath.h"
+
+#include <linux/virtio_config.h>
+#include <rte_vhost.h>
+
+#include "util.h"
+
+/* More counters than librte_vhost has for a virtqueue. */
+#define MAX_LIBRARY_STATS 64
+
+/* Tells the guest, once, that it need not notify us.  Only here, because the
+ * library wants a lock that it holds when it calls back. */
+static inline void
+suppress_notifications(struct vhost_device *device, struct vhost_queue *q)
+{
+    bool quiet;
+
+    atomic_read_relaxed(&q->quiet, &quiet);
+    if (OVS_UNLIKELY(!quiet)) {
+        atomic_store_relaxed(&q->quiet, true);
+        rte_vhost_enable_guest_notification(device->vid, q->vring, 0);
+    }
+}
+
+static uint16_t
+rte_dequeue(struct vhost_device *device, struct vhost_queue *q,
+            struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
+            struct vhost_counters *counters OVS_UNUSED)
+{
+    suppress_notifications(device, q);
+    return rte_vhost_dequeue_burst(device->vid, q->vring, mp, mbufs, n);
+}
+
+static uint16_t
+rte_enqueue(struct vhost_device *device, struct vhost_queue *q,
+            struct rte_mbuf **mbufs, uint16_t n,
+            struct vhost_counters *counters OVS_UNUSED)
+{
+    suppress_notifications(device, q);
+    return rte_vhost_enqueue_burst(device->vid, q->vring, mbufs, n);
+}
+
+static unsigned int
+rte_n_pending(struct vhost_device *device, struct vhost_queue *q)
+{
+    /* The library does not know it for packed rings, and leaves garbage in
+     * the upper half for split ones. */
+    if (vhost_device_has(device, VIRTIO_F_RING_PACKED)) {
+        return 0;
+    }
+    return (q->vring & 1
+            ? rte_vhost_rx_queue_count(device->vid, q->vring) & UINT16_MAX
+            : rte_vhost_avail_entries(device->vid, q->vring));
+}
+
+/* With an IOMMU, an address may have to be translated first.  The library does
+ * not tell whether it is that or a lack of buffers. */
+static bool
+rte_is_stalled(struct vhost_device *device,
+               struct vhost_queue *q OVS_UNUSED)
+{
+    return vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM);
+}
+
+static void
+rte_start(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
+{
+    atomic_store_relaxed(&q->quiet, false);
+}
+
+static bool
+rte_get_stats(struct vhost_device *device, struct vhost_queue *q,
+              struct vhost_vring_stats *stats)
+{
+    struct rte_vhost_stat_name names[MAX_LIBRARY_STATS];
+    struct rte_vhost_stat values[MAX_LIBRARY_STATS];
+    int n = rte_vhost_vring_stats_get_names(device->vid, q->vring, names,
+                                            ARRAY_SIZE(names));
+
+    if (n < 0 || n > ARRAY_SIZE(names)
+        || rte_vhost_vring_stats_get(device->vid, q->vring, values,
+                                     ARRAY_SIZE(values)) != n) {
+        return false;
+    }
+    for (int i = 0; i < n; i++) {
+        vhost_vring_stats_set(stats, names[i].name, values[i].value);
+    }
+    return true;
+}
+
+static bool
+rte_reset_stats(struct vhost_device *device, struct vhost_queue *q)
+{
+    return !rte_vhost_vring_stats_reset(device->vid, q->vring);
+}
+
+const struct vhost_datapath vhost_datapath_rte = {
+    .name = "librte_vhost",
+    .dequeue = rte_dequeue,
+    .enqueue = rte_enqueue,
+    .n_pending = rte_n_pending,
+    .is_stalled = rte_is_stalled,
+    .start = rte_start,
+    .get_stats = rte_get_stats,
+    .reset_stats = rte_reset_stats,
+};

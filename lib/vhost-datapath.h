@@ -1,0 +1,191 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#ifndef VHOST_DATAPATH_H
+#define VHOST_DATAPATH_H 1
+
+/* The seam between a port and whatever moves packets through its virtqueues.
+ *
+ * While a guest's device is running, its session publishes a 'struct
+ * vhost_device', protected by RCU: a PMD thread that got hold of it may use it
+ * until it quiesces.  Everything that a burst needs hangs off it; no lock of
+ * the control plane is taken.
+ *
+ * A 'struct vhost_datapath' is one way to move packets, chosen for each
+ * connection.  Virtqueues are numbered as virtio does (virtio 1.2, 5.1.2):
+ * 2N receives in the guest (the switch's transmit queue N), 2N + 1 transmits
+ * in the guest (the switch's receive queue N).
+ *
+ * Calling threads: a receive queue is used by one PMD thread at a time.  A
+ * transmit queue may be shared; whoever uses it holds 'lock'. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+#include <rte_spinlock.h>
+
+#include "guest-memory.h"
+#include "ovs-atomic.h"
+#include "ovs-rcu.h"
+#include "util.h"
+#include "vhost-stats.h"
+#include "virtq.h"
+
+/* The limit of librte_vhost. */
+#define VHOST_MAX_QUEUE_PAIRS 128
+#define VHOST_MAX_VRINGS (2 * VHOST_MAX_QUEUE_PAIRS)
+
+struct vhost_device;
+struct vhost_hold;
+
+/* One virtqueue of a running device. */
+struct vhost_queue {
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE) rte_spinlock_t lock;
+    uint16_t vring;             /* Number of the virtqueue. */
+
+    /* For receive queues: does the guest have it enabled? */
+    atomic_bool enabled;
+
+    /* For receive queues: the CPU of the thread that polls it, or -1. */
+    atomic_int cpu;
+
+    /* What is wrong with the ring, so that it stands still, or NULL. */
+    ATOMIC(const char *) fault;
+    const char *reported_fault; /* Used by the queue's user alone. */
+
+    /* For receive queues, used by the PMD thread alone: see vhost-rxtx.c. */
+    uint32_t n_polls;
+    uint32_t n_empty_polls;
+    uint64_t pending_since;     /* TSC, or 0. */
+
+    /* For transmit queues: packets that wait, or NULL.  See vhost-hold.h. */
+    OVSRCU_TYPE(struct vhost_hold *) hold;
+
+    /* For vhost_datapath_rte: was the guest told that it need not notify
+     * us? */
+    atomic_bool quiet;
+
+    /* For vhost_datapath_native. */
+    OVSRCU_TYPE(struct virtq *) virtq;  /* &'storage' while it runs. */
+    int vid;                    /* The device's. */
+    atomic_int callfd;          /* Our eventfd to notify the guest, or -1. */
+    struct virtq storage;
+    struct virtq_log log;
+    atomic_uint64_t counters[VHOST_N_VRING_STATS];
+};
+
+struct vhost_datapath {
+    const char *name;           /* Shown to users. */
+
+    /* Moves up to 'n' (at most NETDEV_MAX_BURST) packets from receive queue
+     * 'q' into newly allocated mbufs of 'mp', which the caller then owns, and
+     * returns their number.  Returns 0 if there is none, or no mbuf.  Counts
+     * what it drops. */
+    uint16_t (*dequeue)(struct vhost_device *, struct vhost_queue *q,
+                        struct rte_mempool *mp, struct rte_mbuf **,
+                        uint16_t n, struct vhost_counters *);
+
+    /* Copies the first of 'n' (at most NETDEV_MAX_BURST) mbufs into transmit
+     * queue 'q' and returns how many.  These include any that can never be
+     * sent, which it counts as dropped.  The caller goes on owning all of
+     * them. */
+    uint16_t (*enqueue)(struct vhost_device *, struct vhost_queue *q,
+                        struct rte_mbuf **, uint16_t n,
+                        struct vhost_counters *);
+
+    /* Returns the number of buffers that the guest offers in 'q'.  May be
+     * called from any thread that the RCU knows. */
+    unsigned int (*n_pending)(struct vhost_device *, struct vhost_queue *q);
+
+    /* Does transmit queue 'q' refuse packets now for another reason than that
+     * the guest offers no buffers? */
+    bool (*is_stalled)(struct vhost_device *, struct vhost_queue *q);
+
+    /* The rest is called outside of the data path.
+     *
+     * The guest has set up and enabled 'q': from now on it can be used. */
+    void (*start)(struct vhost_device *, struct vhost_queue *q);
+
+    /* 'q' is not to be used any more by those who get at it from now on
+     * (returns false if it is not in use anyway)... */
+    bool (*suspend)(struct vhost_device *, struct vhost_queue *q);
+
+    /* ...and now by nobody: librte_vhost may have it.  These and the next two
+     * are null for a data path that copes with whatever librte_vhost does. */
+    void (*hand_back)(struct vhost_device *, struct vhost_queue *q);
+
+    /* There is a new way to notify the guest of 'q'. */
+    void (*renew_call)(struct vhost_device *, struct vhost_queue *q);
+
+    /* Frees what is left of 'q', without a word to librte_vhost. */
+    void (*release)(struct vhost_queue *q);
+
+    /* Reads what was counted on 'q' since the device started.  Returns false
+     * if that cannot be done now.  'reset_stats' says that the same will not
+     * be told again. */
+    bool (*get_stats)(struct vhost_device *, struct vhost_queue *q,
+                      struct vhost_vring_stats *);
+    bool (*reset_stats)(struct vhost_device *, struct vhost_queue *q);
+};
+
+/* A running device, as published to the data path.  Constant, but for the
+ * queues' state and what is said otherwise. */
+struct vhost_device {
+    const struct vhost_datapath *datapath;
+    int vid;                    /* librte_vhost's identifier. */
+    uint64_t features;          /* Negotiated, VIRTIO_NET_F_*. */
+    int node;                   /* NUMA node of the guest's rings, or -1. */
+    bool large_packets;         /* May they be longer than an mbuf's buffer? */
+
+    /* The guest's memory.  Changes only while no queue is in use. */
+    struct guest_memory memory;
+
+    atomic_int n_holding;       /* Transmit queues for which packets wait. */
+
+    /* Address for which a RARP is to be received once, if not 0: see
+     * VHOST_USER_SEND_RARP. */
+    atomic_uint64_t rarp_address;
+
+    /* Which transmit queue serves the switch's transmit queue N: itself, or
+     * another if the guest has not enabled it, or -1 if none is enabled. */
+    ATOMIC(int) txq_map[VHOST_MAX_QUEUE_PAIRS];
+
+    struct vhost_queue rxqs[VHOST_MAX_QUEUE_PAIRS];
+    struct vhost_queue txqs[VHOST_MAX_QUEUE_PAIRS];
+};
+
+static inline struct vhost_queue *
+vhost_device_queue(struct vhost_device *device, uint16_t vring)
+{
+    return vring & 1 ? &device->rxqs[vring / 2] : &device->txqs[vring / 2];
+}
+
+static inline bool
+vhost_device_has(const struct vhost_device *device, unsigned int feature)
+{
+    return (device->features & UINT64_C(1) << feature) != 0;
+}
+
+/* Our own rings.  librte_vhost does not touch them while they are in use. */
+extern const struct vhost_datapath vhost_datapath_native;
+
+/* librte_vhost's own burst calls.  They can do what the others cannot:
+ * translate addresses for VIRTIO_F_ACCESS_PLATFORM. */
+extern const struct vhost_datapath vhost_datapath_rte;
+
+#endif /* vhost-datapath.h */

@@ -1,0 +1,87 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef VHOST_MEMPOOL_H
+#define VHOST_MEMPOOL_H 1
+
+/* Pools of mbufs for vhost-user ports, by NUMA node and buffer size.
+ *
+ * A pool is made when a guest connects and freed when its last user has left
+ * and its last mbuf has come home.  Ports with the same node and buffer size
+ * share one, as long as its size covers what they may hold together; a port
+ * that does not fit gets a further pool.  With "per-port-memory", no port
+ * shares.
+ *
+ * What a vhost-user port holds is small, because it copies: a burst for each
+ * receive queue, one for each transmit queue that gathers output.  What holds
+ * many mbufs is elsewhere in the switch: the caches of the threads and the
+ * transmit rings of physical ports.  vhost_mempool_size() adds all of it up.
+ *
+ * When memory is short, a smaller pool is tried, then other nodes' memory,
+ * nearest node first, then a pool that others use.  Whoever gets less than it
+ * asked for can tell with vhost_mempool_degradation().
+ *
+ * The functions may be called from any thread, but what they say of a pool
+ * concerns its users only. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "openvswitch/list.h"
+
+struct rte_mempool;
+
+/* What a port needs. */
+struct vhost_mempool_request {
+    const char *port;           /* Port name, for messages. */
+    int node;                   /* NUMA node of the guest. */
+    int mtu;                    /* MTU of the port. */
+    unsigned int n_queues;      /* Receive plus transmit queues. */
+};
+
+struct vhost_mempool {
+    struct ovs_list list_node;  /* In the list of all pools. */
+    struct rte_mempool *mp;
+    int wanted_node;            /* NUMA node that was asked for. */
+    int node;                   /* NUMA node where the memory is. */
+    int mtu;                    /* Rounded MTU that a buffer holds. */
+    unsigned int n_mbufs;       /* Size. */
+    unsigned int wanted_mbufs;  /* Size that was asked for. */
+    unsigned int n_users;
+    unsigned int n_queues;      /* Sum over the users. */
+    bool private;               /* Made under "per-port-memory". */
+    bool lent;                  /* Used for lack of a further pool? */
+};
+
+/* More than any port's MTU.  DPDK counts a buffer's size in 16 bits. */
+#define VHOST_MEMPOOL_MAX_MTU 60000
+
+struct vhost_mempool *vhost_mempool_get(const struct vhost_mempool_request *);
+void vhost_mempool_put(struct vhost_mempool *, unsigned int n_queues);
+bool vhost_mempool_suits(const struct vhost_mempool *,
+                         const struct vhost_mempool_request *);
+bool vhost_mempool_is_outgrown(const struct vhost_mempool *);
+char *vhost_mempool_degradation(const struct vhost_mempool *, int node);
+void vhost_mempool_dump(const struct vhost_mempool *, FILE *);
+
+void vhost_mempool_run(void);
+void vhost_mempool_wait(void);
+
+int vhost_mempool_rounded_mtu(int mtu);
+unsigned int vhost_mempool_size(unsigned int n_queues);
+
+#endif /* vhost-mempool.h */

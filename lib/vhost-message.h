@@ -1,0 +1,50 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef VHOST_MESSAGE_H
+#define VHOST_MESSAGE_H 1
+
+/* Messages of the vhost-user protocol, as far as we look at them.
+ *
+ * librte_vhost handles all of them.  It shows them to us before and after,
+ * because some change what a data path uses without another word. */
+
+#include <stdint.h>
+
+enum vhost_request {
+    VHOST_REQUEST_RESET_OWNER = 4,
+    VHOST_REQUEST_SET_MEM_TABLE = 5,
+    VHOST_REQUEST_SET_VRING_CALL = 13,
+    VHOST_REQUEST_SEND_RARP = 19,
+};
+
+/* Which virtqueues a message may change, or the memory that they use. */
+enum vhost_scope {
+    VHOST_SCOPE_NONE,
+    VHOST_SCOPE_VRING,          /* The one that it names. */
+    VHOST_SCOPE_DEVICE,         /* Any. */
+};
+
+struct vhost_message {
+    enum vhost_request request;
+    enum vhost_scope scope;
+    unsigned int vring;         /* That it names, if it names one. */
+    uint64_t payload;           /* Its first 8 bytes. */
+};
+
+void vhost_message_parse(const void *, struct vhost_message *);
+
+#endif /* vhost-message.h */

@@ -1,0 +1,118 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#ifndef VHOST_PORT_H
+#define VHOST_PORT_H 1
+
+/* A port's life: from the Interface row to a configured netdev.
+ *
+ * A port combines a session (the socket and the guest), a mempool, and the
+ * settings that a user made.  As usual for PMD netdevs, what concerns the data
+ * path changes in vhost_port_reconfigure() only, while no thread receives from
+ * or sends to the port.
+ *
+ * Configuration and reconfiguration happen in the main thread.  'mutex' guards
+ * what other threads read; it is never held over a call that opens or closes a
+ * session (see vhost-session.h for the lock order). */
+
+#include <stdbool.h>
+
+#include "netdev-provider.h"
+#include "openvswitch/list.h"
+#include "ovs-atomic.h"
+#include "ovs-rcu.h"
+#include "ovs-thread.h"
+#include "vhost-session.h"
+#include "vhost-stats.h"
+
+struct rte_mempool;
+struct vhost_mempool;
+struct vhost_policer;
+struct vhost_qos;
+
+struct vhost_port {
+    struct netdev up;
+
+    /* For the data path. */
+    struct vhost_session *session;      /* Null for no socket. */
+    struct rte_mempool *mp;             /* That of 'pool', or null. */
+    int mtu;
+    atomic_bool enabled;                /* NETDEV_UP. */
+    atomic_int tx_retries_max;
+    OVSRCU_TYPE(struct vhost_policer *) policer;
+    OVSRCU_TYPE(struct vhost_qos *) qos;
+    struct vhost_counters counters;
+
+    /* Statistics of sessions that the port had before. */
+    struct vhost_vring_stats past_rx OVS_GUARDED;
+    struct vhost_vring_stats past_tx OVS_GUARDED;
+
+    struct ovs_list list_node;          /* In the list of all ports. */
+
+    struct ovs_mutex mutex OVS_ACQ_AFTER(vhost_ports_mutex);
+
+    /* What the user asked for. */
+    char *requested_path OVS_GUARDED;   /* Socket, checked; or null. */
+    char *config_error OVS_GUARDED;     /* Why not what was asked, or null. */
+    bool requested_iommu OVS_GUARDED;
+    bool requested_postcopy OVS_GUARDED;
+    bool bad_tx_retries OVS_GUARDED;    /* "tx-retries-max" out of range? */
+    int requested_mtu OVS_GUARDED;
+    enum netdev_flags flags OVS_GUARDED;
+    struct eth_addr hwaddr OVS_GUARDED;
+    uint32_t policer_rate OVS_GUARDED;  /* kbit/s; 0 for none. */
+    uint32_t policer_burst OVS_GUARDED; /* kbit. */
+
+    /* What is in force. */
+    int node OVS_GUARDED;               /* NUMA node. */
+    struct vhost_mempool *pool OVS_GUARDED;
+    unsigned int pool_queues OVS_GUARDED;       /* Promised to 'pool'. */
+    bool pool_missing OVS_GUARDED;      /* Was there no memory for a pool? */
+    bool path_busy OVS_GUARDED;         /* Does another port have the path? */
+    char *ring_faults OVS_GUARDED;      /* Of the rings, at last look. */
+    bool small_buffers OVS_GUARDED;     /* Too small for jumbo frames? */
+    char *placement OVS_GUARDED;        /* Last seen verdict, or null. */
+    bool was_remote OVS_GUARDED;        /* Was anything, at last look? */
+};
+
+extern struct ovs_mutex vhost_ports_mutex;
+
+struct vhost_port *vhost_port_cast(const struct netdev *);
+
+int vhost_port_construct_server(struct netdev *);
+int vhost_port_construct_client(struct netdev *);
+void vhost_port_destruct(struct netdev *);
+
+int vhost_port_set_config(struct netdev *, const struct smap *options,
+                          char **errp);
+int vhost_port_get_config(const struct netdev *, struct smap *);
+int vhost_port_set_mtu(struct netdev *, int mtu);
+int vhost_port_update_flags(struct netdev *, enum netdev_flags off,
+                            enum netdev_flags on,
+                            enum netdev_flags *old_flagsp);
+int vhost_port_reconfigure(struct netdev *);
+int vhost_port_get_status(const struct netdev *, struct smap *);
+bool vhost_port_is_running(struct vhost_port *);
+
+void vhost_ports_for_each(const char *name,
+                          void (*)(struct vhost_port *, void *aux), void *aux);
+void vhost_ports_run(void);
+void vhost_ports_wait(void);
+void vhost_ports_set_admin_state(struct netdev *, bool up);
+void vhost_ports_update_socket_access(void);
+
+#endif /* vhost-port.h */

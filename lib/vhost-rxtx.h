@@ -1,0 +1,68 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#ifndef VHOST_RXTX_H
+#define VHOST_RXTX_H 1
+
+/* Bursts of packets between a virtqueue and the switch: what is the same for
+ * every way to move them.
+ *
+ * These functions run in PMD threads (vhost_tx_burst() in others too).  They
+ * know a running device's published state, not the port, do not block, and
+ * allocate from mempools only. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dp_packet_batch;
+struct rte_mempool;
+struct vhost_counters;
+struct vhost_device;
+struct vhost_policer;
+struct vhost_qos;
+struct vhost_queue;
+
+/* What a port has set for the packets that it receives... */
+struct vhost_rx_params {
+    struct rte_mempool *mp;             /* Nonnull. */
+    struct vhost_policer *policer;      /* Null for none. */
+    struct vhost_counters *counters;
+    const char *port;                   /* Name, for messages. */
+};
+
+/* ...and for those that it sends. */
+struct vhost_tx_params {
+    struct rte_mempool *mp;             /* Null if there is none. */
+    struct vhost_qos *qos;              /* Null for none. */
+    struct vhost_counters *counters;
+    const char *port;                   /* Name, for messages. */
+    int mtu;
+    int max_retries;                    /* After a burst sent in part. */
+    bool tso;                           /* Is userspace TSO enabled? */
+};
+
+int vhost_rx_burst(struct vhost_device *, struct vhost_queue *,
+                   const struct vhost_rx_params *, struct dp_packet_batch *,
+                   int *qfill);
+void vhost_tx_burst(struct vhost_device *, struct vhost_queue *,
+                    const struct vhost_tx_params *, struct dp_packet_batch *);
+
+/* Frees all packets in 'batch' and counts them as having had nobody to go
+ * to. */
+void vhost_tx_discard(struct vhost_counters *, struct dp_packet_batch *);
+
+#endif /* vhost-rxtx.h */

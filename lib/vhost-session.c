@@ -1,0 +1,1219 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#include <config.h>
+
+#include "vhost-session.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <linux/magic.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <numa.h>
+#include <rte_cycles.h>
+#include <rte_vhost.h>
+
+#include "fatal-signal.h"
+#include "hash.h"
+#include "netdev-provider.h"
+#include "openvswitch/hmap.h"
+#include "openvswitch/list.h"
+#include "openvswitch/vlog.h"
+#include "ovs-thread.h"
+#include "timeval.h"
+#include "util.h"
+#include "vhost-hold.h"
+#include "vhost-message.h"
+#include "vhost-numa.h"
+
+VLOG_DEFINE_THIS_MODULE(vhost_session);
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
+struct vhost_session {
+    struct hmap_node hmap_node; /* In 'sessions', by 'path'. */
+    char *path;
+    bool client;
+    bool iommu, postcopy;       /* Offered to guests. */
+    bool library_only;          /* Use librte_vhost's data path? */
+    bool large_packets;
+    struct vhost_counters *counters;        /* May be null. */
+    struct netdev *netdev;
+
+    /* The running device, or NULL.  Written with 'mutex' held. */
+    OVSRCU_TYPE(struct vhost_device *) device;
+
+    struct ovs_mutex mutex;
+    bool closing OVS_GUARDED;               /* No device may run any more. */
+    struct ovs_list conns OVS_GUARDED;      /* Contains struct vhost_conn. */
+    struct vhost_demand demand OVS_GUARDED; /* What the guest wants now. */
+    struct vhost_demand taken OVS_GUARDED;  /* What the port last took. */
+    unsigned int n_pairs OVS_GUARDED;       /* Queue pairs it has set up. */
+
+    /* Since when 'demand' has been less than 'taken', in ms, or 0. */
+    long long int less_since OVS_GUARDED;
+
+    /* Statistics: of past devices, and a cache of the present one's, for when
+     * the library cannot tell. */
+    struct ovs_mutex stats_mutex;
+    struct vhost_device *stats_device OVS_GUARDED;  /* Running, or NULL. */
+    int last_stats_vid OVS_GUARDED;         /* Whose 'vring_stats' are. */
+    struct vhost_vring_stats past_rx OVS_GUARDED;
+    struct vhost_vring_stats past_tx OVS_GUARDED;
+    struct vhost_vring_stats *vring_stats OVS_GUARDED;
+    unsigned int n_vring_stats OVS_GUARDED;
+};
+
+/* One connection on a session's socket.  There may be more than one for a
+ * moment, when a guest comes back before its end was noticed, but only one has
+ * a running device. */
+struct vhost_conn {
+    struct ovs_list list_node;  /* In session's 'conns'. */
+    struct vhost_session *session;
+    int vid;
+    bool enabled[VHOST_MAX_VRINGS];     /* Which virtqueues are enabled. */
+    struct vhost_guest_memory memory;   /* The guest's, for questions... */
+    struct guest_memory mapped_memory;  /* ...and for access. */
+    uint64_t rarp_address;      /* See VHOST_USER_SEND_RARP, or 0. */
+    int call_vring;             /* Whose SET_VRING_CALL is handled, or -1. */
+    struct vhost_device *device;        /* Published by us, or NULL. */
+    bool waiting;                       /* Ready, but another one's runs. */
+    bool is_guest;                      /* Did a device ever run? */
+};
+
+/* All sessions, and all connections by librte_vhost's identifier.
+ *
+ * librte_vhost calls back for one identifier at a time and gives it to the
+ * next connection, of any session, as soon as it has closed the present one.
+ * An element of 'conns' is therefore cleared before that: by
+ * destroy_connection, or, as that is not called when a session is closed, by
+ * vhost_session_close() before it begins. */
+static struct ovs_mutex sessions_mutex = OVS_MUTEX_INITIALIZER;
+static struct hmap sessions OVS_GUARDED_BY(sessions_mutex)
+    = HMAP_INITIALIZER(&sessions);
+static ATOMIC(struct vhost_conn *) conns[RTE_MAX_VHOST_DEVICE];
+
+static const struct rte_vhost_device_ops device_ops;
+static const struct rte_vhost_user_extern_ops extern_ops;
+
+static struct vhost_session *find_session(const char *path)
+    OVS_REQUIRES(sessions_mutex);
+static int start_driver(const struct vhost_session_config *, char **errp);
+static void remove_conn(struct vhost_conn *);
+static struct vhost_device *withdraw_device(struct vhost_conn *)
+    OVS_REQUIRES(conn->session->mutex);
+static void wait_for_data_path(struct vhost_session *);
+static struct vhost_device *running_device(const struct vhost_conn *);
+static void take_rarp(struct vhost_conn *, struct vhost_device *);
+static void destroy_device(const struct vhost_session *,
+                           struct vhost_device *);
+static void run_waiting(struct vhost_session *);
+static bool review_demand(struct vhost_session *)
+    OVS_REQUIRES(session->mutex);
+static bool is_less_for_long(const struct vhost_session *)
+    OVS_REQUIRES(session->mutex);
+static void update_demand(struct vhost_session *, struct vhost_conn *);
+static void update_txq_map(struct vhost_conn *);
+static void refresh_vring_stats(struct vhost_session *)
+    OVS_REQUIRES(session->stats_mutex);
+static void retire_vring_stats(struct vhost_session *, unsigned int vring)
+    OVS_REQUIRES(session->stats_mutex);
+static void retire_all_vring_stats(struct vhost_session *)
+    OVS_REQUIRES(session->stats_mutex);
+
+/* Opens a session for 'netdev' as 'config' says.  Returns the session, or NULL
+ * and a message in '*errp' that the caller must free. */
+struct vhost_session *
+vhost_session_open(const struct vhost_session_config *config,
+                   struct netdev *netdev, char **errp)
+{
+    struct vhost_session *session, *other;
+
+    session = xzalloc(sizeof *session);
+    session->path = xstrdup(config->path);
+    session->client = config->client;
+    session->iommu = config->iommu;
+    session->postcopy = config->postcopy;
+    session->library_only = config->library_data_path || config->postcopy;
+    session->large_packets = config->tso;
+    session->counters = config->counters;
+    session->netdev = netdev;
+    session->last_stats_vid = -1;
+    session->demand.n_rxqs = session->demand.n_txqs = 1;
+    session->demand.node = VHOST_NODE_UNKNOWN;
+    session->taken = session->demand;
+    ovsrcu_init(&session->device, NULL);
+    ovs_mutex_init(&session->mutex);
+    ovs_mutex_init(&session->stats_mutex);
+    ovs_list_init(&session->conns);
+
+    ovs_mutex_lock(&sessions_mutex);
+    other = find_session(config->path);
+    if (other) {
+        *errp = xasprintf("vhost socket \"%s\" is used by port %s already; "
+                          "each port needs a socket of its own",
+                          config->path, netdev_get_name(other->netdev));
+    } else {
+        hmap_insert(&sessions, &session->hmap_node,
+                    hash_string(session->path, 0));
+    }
+    ovs_mutex_unlock(&sessions_mutex);
+
+    if (!other && !start_driver(config, errp)) {
+        return session;
+    }
+
+    if (!other) {
+        ovs_mutex_lock(&sessions_mutex);
+        hmap_remove(&sessions, &session->hmap_node);
+        ovs_mutex_unlock(&sessions_mutex);
+    }
+    ovs_mutex_destroy(&session->stats_mutex);
+    ovs_mutex_destroy(&session->mutex);
+    free(session->path);
+    free(session);
+    return NULL;
+}
+
+/* Closes 'session', which may be NULL: the socket goes away, the guest, if
+ * any, is disconnected.  No thread may be using the port's queues.  Returns
+ * when no callback will come for 'session'. */
+void
+vhost_session_close(struct vhost_session *session)
+{
+    struct vhost_device *device = NULL;
+    struct vhost_conn *conn;
+
+    if (!session) {
+        return;
+    }
+
+    /* The data path does not use the port any more, so there is nobody to wait
+     * for, and nobody may be waited for: other threads may be waiting for a
+     * lock of the netdev layer that our caller holds. */
+    ovs_mutex_lock(&session->mutex);
+    session->closing = true;
+    LIST_FOR_EACH (conn, list_node, &session->conns) {
+        if (conn->device) {
+            device = withdraw_device(conn);
+        }
+        atomic_store_relaxed(&conns[conn->vid], NULL);
+    }
+    ovs_mutex_unlock(&session->mutex);
+
+    /* librte_vhost waits here for a callback that is under way.  The one that
+     * waits for threads, destroy_device, goes on when it sees 'closing'. */
+    if (rte_vhost_driver_unregister(session->path)) {
+        VLOG_ERR("%s: cannot unregister vhost socket '%s'",
+                 netdev_get_name(session->netdev), session->path);
+    }
+    if (!session->client) {
+        fatal_signal_remove_file_to_unlink(session->path);
+    }
+
+    /* No callback uses these any more. */
+    LIST_FOR_EACH_POP (conn, list_node, &session->conns) {
+        free(conn);
+    }
+    if (device) {
+        ovs_mutex_lock(&session->stats_mutex);
+        session->stats_device = NULL;
+        ovs_mutex_unlock(&session->stats_mutex);
+        destroy_device(session, device);
+        VLOG_INFO("vHost Device '%s' has been removed", session->path);
+    }
+
+    ovs_mutex_lock(&sessions_mutex);
+    hmap_remove(&sessions, &session->hmap_node);
+    ovs_mutex_unlock(&sessions_mutex);
+
+    ovs_mutex_destroy(&session->stats_mutex);
+    ovs_mutex_destroy(&session->mutex);
+    free(session->vring_stats);
+    free(session->path);
+    free(session);
+}
+
+/* Returns the running device of 'session', which may be NULL, or NULL if there
+ * is none.  The caller may use it until it quiesces. */
+struct vhost_device *
+vhost_session_device(const struct vhost_session *session)
+{
+    return session ? ovsrcu_get(struct vhost_device *, &session->device)
+                   : NULL;
+}
+
+const char *
+vhost_session_path(const struct vhost_session *session)
+{
+    return session->path;
+}
+
+bool
+vhost_session_is_client(const struct vhost_session *session)
+{
+    return session->client;
+}
+
+/* Does 'session' offer just these features to guests, of those that depend on
+ * its configuration? */
+bool
+vhost_session_offers(const struct vhost_session *session, bool iommu,
+                     bool postcopy)
+{
+    return session->iommu == iommu && session->postcopy == postcopy;
+}
+
+/* Stores what the port should have for the guest in '*demand': what the guest
+ * wants, or what the port has already if that is more and the guest has wanted
+ * less for a short time only.  From now on, 'session' asks for a
+ * reconfiguration when the guest wants more.
+ *
+ * The number of queues grows to all that the guest has set up, at once, so
+ * that a guest cannot have the datapath reconfigured over and over by enabling
+ * and disabling queues: before it can grow, it must have shrunk. */
+void
+vhost_session_take_demand(struct vhost_session *session,
+                          struct vhost_demand *demand)
+{
+    ovs_mutex_lock(&session->mutex);
+    const struct vhost_demand *taken = &session->taken;
+
+    *demand = session->demand;
+    if (!is_less_for_long(session)) {
+        demand->has_guest |= taken->has_guest;
+        demand->n_rxqs = (demand->n_rxqs > taken->n_rxqs
+                          ? MAX(demand->n_rxqs, session->n_pairs)
+                          : taken->n_rxqs);
+        demand->n_txqs = (demand->n_txqs > taken->n_txqs
+                          ? MAX(demand->n_txqs, session->n_pairs)
+                          : taken->n_txqs);
+    }
+    session->taken = *demand;
+    review_demand(session);
+    ovs_mutex_unlock(&session->mutex);
+}
+
+/* Has the guest wanted less than the port has for so long that it is time for
+ * a reconfiguration? */
+bool
+vhost_session_wants_less(struct vhost_session *session)
+{
+    bool wants_less;
+
+    ovs_mutex_lock(&session->mutex);
+    wants_less = is_less_for_long(session);
+    ovs_mutex_unlock(&session->mutex);
+    return wants_less;
+}
+
+/* Stores the memory of the guest whose device is running in '*memory', none if
+ * there is no such guest.
+ *
+ * The guest's side may change its memory at any time, and librte_vhost then
+ * unmaps it: the mappings may be asked about, but not be accessed. */
+void
+vhost_session_get_memory(struct vhost_session *session,
+                         struct vhost_guest_memory *memory)
+{
+    struct vhost_conn *conn;
+
+    memory->n_regions = 0;
+    ovs_mutex_lock(&session->mutex);
+    LIST_FOR_EACH (conn, list_node, &session->conns) {
+        if (conn->device) {
+            *memory = conn->memory;
+        }
+    }
+    ovs_mutex_unlock(&session->mutex);
+}
+
+/* Adds what was counted on all queues of 'session' since it was opened, over
+ * all of its connections, to '*rx' and '*tx'. */
+void
+vhost_session_add_stats(struct vhost_session *session,
+                        struct vhost_vring_stats *rx,
+                        struct vhost_vring_stats *tx)
+{
+    ovs_mutex_lock(&session->stats_mutex);
+    refresh_vring_stats(session);
+    vhost_vring_stats_add(rx, &session->past_rx);
+    vhost_vring_stats_add(tx, &session->past_tx);
+    for (unsigned int i = 0; i < session->n_vring_stats; i++) {
+        vhost_vring_stats_add(i & 1 ? rx : tx, &session->vring_stats[i]);
+    }
+    ovs_mutex_unlock(&session->stats_mutex);
+}
+
+/* Appends the statistics of each virtqueue of the running device, if any, to
+ * 'custom'. */
+void
+vhost_session_add_vring_stats(struct vhost_session *session,
+                              struct netdev_custom_stats *custom)
+{
+    ovs_mutex_lock(&session->stats_mutex);
+    refresh_vring_stats(session);
+    for (unsigned int i = 0; session->stats_device
+                             && i < session->n_vring_stats; i++) {
+        vhost_stats_add_vring(i, &session->vring_stats[i], custom);
+    }
+    ovs_mutex_unlock(&session->stats_mutex);
+}
+
+/* Returns the name of the port whose session uses socket 'path', or NULL.  The
+ * name is that of a netdev that the caller must keep from going away. */
+const char *
+vhost_session_path_user(const char *path)
+{
+    const struct vhost_session *session;
+    const char *name;
+
+    ovs_mutex_lock(&sessions_mutex);
+    session = find_session(path);
+    name = session ? netdev_get_name(session->netdev) : NULL;
+    ovs_mutex_unlock(&sessions_mutex);
+
+    return name;
+}
+
+static struct vhost_session *
+find_session(const char *path)
+{
+    struct vhost_session *session;
+
+    HMAP_FOR_EACH_WITH_HASH (session, hmap_node, hash_string(path, 0),
+                             &sessions) {
+        if (!strcmp(session->path, path)) {
+            return session;
+        }
+    }
+    return NULL;
+}
+
+/* Returns the features of librte_vhost that 'config' does not offer.
+ *
+ * Without VIRTIO_NET_F_CSUM, a guest does not use the HOST_* features that
+ * build on it (virtio 1.2, 5.1.3.1).  They are offered all the same, as Open
+ * vSwitch's own provider does: a guest that negotiated one with it would be
+ * refused when it reconnects or migrates to us. */
+static uint64_t
+unwanted_features(const struct vhost_session_config *config)
+{
+    return config->tso ? (UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
+                          | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
+                       : UINT64_C(1) << VIRTIO_NET_F_CSUM;
+}
+
+static int
+start_driver(const struct vhost_session_config *config, char **errp)
+{
+    /* A dp_packet is one contiguous buffer. */
+    uint64_t flags = RTE_VHOST_USER_LINEARBUF_SUPPORT
+                     | RTE_VHOST_USER_NET_STATS_ENABLE;
+    const char *step;
+
+    flags |= config->client ? RTE_VHOST_USER_CLIENT : 0;
+    flags |= config->iommu ? RTE_VHOST_USER_IOMMU_SUPPORT : 0;
+    flags |= config->postcopy ? RTE_VHOST_USER_POSTCOPY_SUPPORT : 0;
+    flags |= config->tso ? RTE_VHOST_USER_EXTBUF_SUPPORT : 0;
+
+    if (rte_vhost_driver_register(config->path, flags)) {
+        *errp = xasprintf("librte_vhost cannot register vhost socket \"%s\"; "
+                          "see the VHOST_CONFIG messages in the log",
+                          config->path);
+        return EIO;
+    }
+    if (rte_vhost_driver_callback_register(config->path, &device_ops)) {
+        step = "register callbacks for";
+    } else if (rte_vhost_driver_disable_features(config->path,
+                                                 unwanted_features(config))) {
+        step = "set the features of";
+    } else if (rte_vhost_driver_start(config->path)) {
+        step = "start";
+    } else {
+        if (!config->client) {
+            fatal_signal_add_file_to_unlink(config->path);
+        }
+        return 0;
+    }
+    *errp = xasprintf("librte_vhost cannot %s vhost socket \"%s\"; see the "
+                      "VHOST_CONFIG messages in the log", step, config->path);
+    rte_vhost_driver_unregister(config->path);
+    return EIO;
+}
+
+static struct vhost_conn *
+lookup_conn(int vid)
+{
+    struct vhost_conn *conn = NULL;
+
+    if (vid >= 0 && vid < ARRAY_SIZE(conns)) {
+        atomic_read_relaxed(&conns[vid], &conn);
+    }
+    return conn;
+}
+
+/* Wakes up those who show the state of 'session' or poll its queues. */
+static void
+notify(struct vhost_session *session)
+{
+    netdev_change_seq_changed(session->netdev);
+}
+
+static int
+new_connection_cb(int vid)
+{
+    char path[PATH_MAX];
+    struct vhost_session *session;
+    struct vhost_conn *conn;
+    bool closing;
+
+    if (vid < 0 || vid >= ARRAY_SIZE(conns)
+        || rte_vhost_get_ifname(vid, path, sizeof path)) {
+        return -1;
+    }
+    ovs_mutex_lock(&sessions_mutex);
+    session = find_session(path);
+    ovs_mutex_unlock(&sessions_mutex);
+    if (!session) {
+        VLOG_ERR("vHost Device '%s' can't be added - name not found", path);
+        return -1;
+    }
+
+    conn = xzalloc(sizeof *conn);
+    conn->session = session;
+    conn->vid = vid;
+    conn->call_vring = -1;
+    ovs_mutex_lock(&session->mutex);
+    closing = session->closing;
+    if (!closing) {
+        ovs_list_push_back(&session->conns, &conn->list_node);
+        atomic_store_relaxed(&conns[vid], conn);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    if (closing) {
+        free(conn);
+        return -1;
+    }
+    rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
+    return 0;
+}
+
+static void
+destroy_connection_cb(int vid)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    struct vhost_session *session;
+    bool has_guest = false;
+
+    if (!conn) {
+        return;
+    }
+    session = conn->session;
+    remove_conn(conn);
+
+    ovs_mutex_lock(&session->stats_mutex);
+    if (session->last_stats_vid == vid) {
+        retire_all_vring_stats(session);
+    }
+    ovs_mutex_unlock(&session->stats_mutex);
+
+    ovs_mutex_lock(&session->mutex);
+    LIST_FOR_EACH (conn, list_node, &session->conns) {
+        has_guest |= conn->is_guest;
+    }
+    if (!has_guest) {
+        session->demand.has_guest = false;
+        session->demand.n_rxqs = session->demand.n_txqs = 1;
+        review_demand(session);
+    }
+    ovs_mutex_unlock(&session->mutex);
+
+    VLOG_INFO("vHost Device '%s' connection has been destroyed",
+              session->path);
+}
+
+static void
+remove_conn(struct vhost_conn *conn)
+{
+    struct vhost_session *session = conn->session;
+
+    ovs_mutex_lock(&session->mutex);
+    ovs_list_remove(&conn->list_node);
+    atomic_store_relaxed(&conns[conn->vid], NULL);
+    ovs_mutex_unlock(&session->mutex);
+    free(conn);
+}
+
+/* Creates a device for 'conn', in memory of its node if possible. */
+static struct vhost_device *
+create_device(const struct vhost_conn *conn)
+{
+    int node = vhost_numa_node_of_device(conn->vid);
+    struct vhost_device *device = numa_alloc(sizeof *device);
+
+    if (!device) {
+        out_of_memory();
+    }
+    if (node != VHOST_NODE_UNKNOWN) {
+        numa_tonode_memory(device, sizeof *device, node);
+    }
+    memset(device, 0, sizeof *device);
+
+    device->vid = conn->vid;
+    device->node = node;
+    device->large_packets = conn->session->large_packets;
+    device->memory = conn->mapped_memory;
+    rte_vhost_get_negotiated_features(conn->vid, &device->features);
+    device->datapath = (conn->session->library_only
+                        || vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
+                        ? &vhost_datapath_rte : &vhost_datapath_native);
+    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        device->txqs[i].vring = 2 * i;
+        device->rxqs[i].vring = 2 * i + 1;
+        rte_spinlock_init(&device->txqs[i].lock);
+        atomic_init(&device->rxqs[i].cpu, -1);
+    }
+    return device;
+}
+
+static void
+free_device(struct vhost_device *device)
+{
+    for (unsigned int i = 0; i < VHOST_MAX_VRINGS; i++) {
+        struct vhost_queue *q = vhost_device_queue(device, i);
+
+        if (device->datapath->release) {
+            device->datapath->release(q);
+        }
+        vhost_hold_destroy(q);
+    }
+    numa_free(device, sizeof *device);
+}
+
+/* Frees 'device' of 'session', which has been withdrawn and moves no packets
+ * any more, when nobody reads it. */
+static void
+destroy_device(const struct vhost_session *session,
+               struct vhost_device *device)
+{
+    bool was_quiescent = ovsrcu_is_quiescent();
+
+    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        vhost_hold_drop(device, &device->txqs[i], session->counters);
+    }
+    ovsrcu_postpone(free_device, device);
+    if (was_quiescent) {
+        ovsrcu_quiesce_start();
+    }
+}
+
+static void
+start_queue(struct vhost_device *device, struct vhost_queue *q)
+{
+    if (!(q->vring & 1)) {
+        vhost_hold_create(q);
+    }
+    device->datapath->start(device, q);
+}
+
+/* Starts those of 'n' virtqueues of 'device', from 'first' on, that the guest
+ * has enabled. */
+static void
+start_queues(const struct vhost_conn *conn, struct vhost_device *device,
+             unsigned int first, unsigned int n)
+{
+    for (unsigned int i = first; i < first + n; i++) {
+        if (conn->enabled[i]) {
+            start_queue(device, vhost_device_queue(device, i));
+        }
+    }
+}
+
+/* Takes 'n' virtqueues of 'device', from 'first' on, away from the data path,
+ * which may go on using them until wait_for_data_path() returns.  Returns
+ * false if it does not use any. */
+static bool
+suspend_queues(struct vhost_device *device, unsigned int first, unsigned int n)
+{
+    const struct vhost_datapath *datapath = device->datapath;
+    bool any = false;
+
+    for (unsigned int i = first; datapath->suspend && i < first + n; i++) {
+        any |= datapath->suspend(device, vhost_device_queue(device, i));
+    }
+    return any;
+}
+
+/* Gives them back to librte_vhost, when they are not used any more. */
+static void
+hand_back_queues(struct vhost_device *device, unsigned int first,
+                 unsigned int n)
+{
+    const struct vhost_datapath *datapath = device->datapath;
+
+    for (unsigned int i = first; datapath->hand_back && i < first + n; i++) {
+        datapath->hand_back(device, vhost_device_queue(device, i));
+    }
+}
+
+/* Makes 'device' the running device of 'conn' and its session, unless the
+ * session has one or is about to be closed. */
+static bool
+publish_device(struct vhost_conn *conn, struct vhost_device *device)
+{
+    struct vhost_session *session = conn->session;
+    unsigned int n_vrings = rte_vhost_get_vring_num(conn->vid);
+    bool usable[VHOST_MAX_VRINGS] = { false };
+    bool publish;
+
+    /* VHOST_USER_RESET_OWNER takes rings away without a word. */
+    for (unsigned int i = 0; i < MIN(n_vrings, VHOST_MAX_VRINGS); i++) {
+        struct rte_vhost_vring vring;
+
+        usable[i] = (!rte_vhost_get_vhost_vring(conn->vid, i, &vring)
+                     && vring.size);
+    }
+
+    ovs_mutex_lock(&session->mutex);
+    conn->waiting = ovsrcu_get_protected(struct vhost_device *,
+                                         &session->device) != NULL;
+    publish = !conn->waiting && !session->closing;
+    if (publish) {
+        for (unsigned int i = 0; i < VHOST_MAX_VRINGS; i++) {
+            conn->enabled[i] &= usable[i];
+        }
+        for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+            atomic_init(&device->rxqs[i].enabled, conn->enabled[2 * i + 1]);
+        }
+        start_queues(conn, device, 0, VHOST_MAX_VRINGS);
+        take_rarp(conn, device);
+        conn->device = device;
+        conn->is_guest = true;
+        update_txq_map(conn);
+        session->demand.has_guest = true;
+        session->demand.node = device->node;
+        ovsrcu_set(&session->device, device);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    return publish;
+}
+
+/* Takes the running device of 'conn' away from the data path, which may go on
+ * using it until wait_for_data_path() returns. */
+static struct vhost_device *
+withdraw_device(struct vhost_conn *conn)
+{
+    struct vhost_device *device = conn->device;
+
+    conn->device = NULL;
+    ovsrcu_set(&conn->session->device, NULL);
+    return device;
+}
+
+/* The end of a grace period, as seen by the one who waits for it. */
+struct grace {
+    struct ovs_refcount refcount;
+    atomic_bool over;
+};
+
+static void
+grace_unref(struct grace *grace)
+{
+    if (ovs_refcount_unref(&grace->refcount) == 1) {
+        free(grace);
+    }
+}
+
+static void
+grace_end(struct grace *grace)
+{
+    atomic_store_explicit(&grace->over, true, memory_order_release);
+    grace_unref(grace);
+}
+
+/* Waits until all threads have quiesced, so that none uses a device of
+ * 'session' that was withdrawn before, or its guest's memory.
+ *
+ * This is ovsrcu_synchronize(), except that it gives up when the session is
+ * closed.  Whoever does that has seen to it that no thread uses the port,
+ * waits for librte_vhost's event thread, which calls this, and may hold a lock
+ * that the threads waited for want. */
+static void
+wait_for_data_path(struct vhost_session *session)
+{
+    struct grace *grace = xmalloc(sizeof *grace);
+    bool done;
+
+    ovs_refcount_init(&grace->refcount);
+    ovs_refcount_ref(&grace->refcount);
+    atomic_init(&grace->over, false);
+    ovsrcu_postpone(grace_end, grace);
+    ovsrcu_quiesce_start();     /* librte_vhost's threads know no RCU. */
+
+    for (;;) {
+        atomic_read_explicit(&grace->over, &done, memory_order_acquire);
+        ovs_mutex_lock(&session->mutex);
+        done |= session->closing;
+        ovs_mutex_unlock(&session->mutex);
+        if (done) {
+            break;
+        }
+        rte_delay_us_sleep(100);    /* xnanosleep() would end quiescence. */
+    }
+    grace_unref(grace);
+}
+
+/* Gives 'conn', which librte_vhost says is ready, a running device if its
+ * session has none. */
+static void
+run_device(struct vhost_conn *conn)
+{
+    struct vhost_session *session = conn->session;
+    struct vhost_device *device = create_device(conn);
+    int node = device->node;
+
+    if (!publish_device(conn, device)) {
+        free_device(device);
+        VLOG_ERR_RL(&rl, "vHost Device '%s': a second guest wants to use the "
+                    "socket while the first is connected, and has to wait; "
+                    "give each guest a port of its own", session->path);
+        return;
+    }
+
+    ovs_mutex_lock(&session->stats_mutex);
+    if (session->last_stats_vid != conn->vid) {
+        retire_all_vring_stats(session);
+    }
+    session->stats_device = device;
+    session->last_stats_vid = conn->vid;
+    ovs_mutex_unlock(&session->stats_mutex);
+
+    VLOG_INFO("vHost Device '%s' has been added on numa node %i",
+              session->path, node);
+    update_demand(session, conn);
+}
+
+/* Lets a connection of 'session' that is waiting for its turn run its
+ * device. */
+static void
+run_waiting(struct vhost_session *session)
+{
+    struct vhost_conn *conn, *next = NULL;
+
+    ovs_mutex_lock(&session->mutex);
+    LIST_FOR_EACH (conn, list_node, &session->conns) {
+        next = conn->waiting ? conn : next;
+    }
+    ovs_mutex_unlock(&session->mutex);
+    if (next) {
+        run_device(next);
+    }
+}
+
+static int
+new_device_cb(int vid)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+
+    if (!conn) {
+        return -1;
+    }
+    /* After an error, librte_vhost would not tell us when the device stops. */
+    run_device(conn);
+    return 0;
+}
+
+static void
+destroy_device_cb(int vid)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    struct vhost_device *device = NULL;
+    struct vhost_session *session;
+
+    if (!conn) {
+        return;
+    }
+    session = conn->session;
+
+    ovs_mutex_lock(&session->mutex);
+    conn->waiting = false;
+    if (conn->device) {
+        device = withdraw_device(conn);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    if (!device) {
+        return;
+    }
+    notify(session);
+    suspend_queues(device, 0, VHOST_MAX_VRINGS);
+    wait_for_data_path(session);
+    hand_back_queues(device, 0, VHOST_MAX_VRINGS);
+
+    ovs_mutex_lock(&session->stats_mutex);
+    refresh_vring_stats(session);
+    for (unsigned int i = 0; i < session->n_vring_stats; i++) {
+        if (device->datapath->reset_stats(device,
+                                          vhost_device_queue(device, i))) {
+            retire_vring_stats(session, i);
+        }
+    }
+    session->stats_device = NULL;
+    ovs_mutex_unlock(&session->stats_mutex);
+
+    destroy_device(session, device);
+    VLOG_INFO("vHost Device '%s' has been removed", session->path);
+    run_waiting(session);
+}
+
+static int
+vring_state_changed_cb(int vid, uint16_t vring, int enable)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    bool is_rx = vring & 1;
+    struct vhost_session *session;
+    struct vhost_device *device;
+
+    if (!conn || vring >= VHOST_MAX_VRINGS) {
+        return 0;
+    }
+    session = conn->session;
+
+    /* SET_VRING_CALL disables a ring that is in use, then enables it.
+     * Meanwhile, we can go on. */
+    device = running_device(conn);
+    if (device && vring == conn->call_vring && conn->enabled[vring]
+        && device->datapath->renew_call) {
+        return 0;
+    }
+
+    ovs_mutex_lock(&session->mutex);
+    conn->enabled[vring] = enable != 0;
+    if (conn->device) {
+        struct vhost_queue *q = vhost_device_queue(conn->device, vring);
+
+        if (enable) {
+            start_queue(conn->device, q);
+        }
+        atomic_store_relaxed(&q->enabled, enable != 0);
+        update_txq_map(conn);
+    }
+    ovs_mutex_unlock(&session->mutex);
+
+    VLOG_INFO("State of queue %d ( %s_qid %d ) of vhost device '%s' changed "
+              "to \'%s\'", vring, is_rx ? "rx" : "tx", vring / 2,
+              session->path, enable ? "enabled" : "disabled");
+    update_demand(session, conn);
+    return 0;
+}
+
+static const struct rte_vhost_device_ops device_ops = {
+    .new_device = new_device_cb,
+    .destroy_device = destroy_device_cb,
+    .vring_state_changed = vring_state_changed_cb,
+    .new_connection = new_connection_cb,
+    .destroy_connection = destroy_connection_cb,
+};
+
+/* Is 'fd' a file of memory?  Questions about one in another file system might
+ * be answered, or not, by whoever runs that. */
+static bool
+is_memory_file(int fd)
+{
+    struct statfs s;
+
+    return (!fstatfs(fd, &s)
+            && (s.f_type == TMPFS_MAGIC || s.f_type == HUGETLBFS_MAGIC));
+}
+
+/* Notes the memory of the guest on 'conn', or none.
+ *
+ * Only librte_vhost's event thread may ask the library for it: in other
+ * threads the table could be freed in the middle of the answer. */
+static void
+set_memory(struct vhost_conn *conn, const struct rte_vhost_memory *table)
+{
+    struct vhost_guest_memory memory = { .n_regions = 0 };
+    struct guest_memory *mapped = &conn->mapped_memory;
+
+    mapped->n_regions = 0;
+    for (uint32_t i = 0; table && i < table->nregions; i++) {
+        const struct rte_vhost_mem_region *src = &table->regions[i];
+        struct stat s;
+
+        guest_memory_add(mapped, src->guest_phys_addr, src->size,
+                         (void *) (uintptr_t) src->host_user_addr);
+        if (memory.n_regions < VHOST_MAX_REGIONS
+            && is_memory_file(src->fd) && !fstat(src->fd, &s)) {
+            memory.regions[memory.n_regions++] = (struct vhost_guest_region) {
+                .guest_address = src->guest_phys_addr,
+                .size = src->size,
+                .mapping = (const void *) (uintptr_t) src->host_user_addr,
+                .fd = src->fd,
+                .device = s.st_dev,
+                .inode = s.st_ino,
+            };
+        }
+    }
+    ovs_mutex_lock(&conn->session->mutex);
+    conn->memory = memory;
+    if (conn->device) {
+        conn->device->memory = *mapped;
+    }
+    ovs_mutex_unlock(&conn->session->mutex);
+}
+
+/* Stores the range of virtqueues that 'm' concerns. */
+static void
+message_range(const struct vhost_message *m, unsigned int *first,
+              unsigned int *n)
+{
+    *first = m->scope == VHOST_SCOPE_VRING ? m->vring : 0;
+    *n = (m->scope == VHOST_SCOPE_VRING ? 1
+          : m->scope == VHOST_SCOPE_DEVICE ? VHOST_MAX_VRINGS : 0);
+}
+
+/* Has 'device' of 'conn' receive the RARP that was asked for, if any. */
+static void
+take_rarp(struct vhost_conn *conn, struct vhost_device *device)
+{
+    if (conn->rarp_address) {
+        atomic_store_relaxed(&device->rarp_address, conn->rarp_address);
+        conn->rarp_address = 0;
+    }
+}
+
+/* Returns the running device of 'conn', or NULL.  It stays for as long as the
+ * callback of librte_vhost that asks for it runs. */
+static struct vhost_device *
+running_device(const struct vhost_conn *conn)
+{
+    struct vhost_device *device;
+
+    ovs_mutex_lock(&conn->session->mutex);
+    device = conn->device;
+    ovs_mutex_unlock(&conn->session->mutex);
+    return device;
+}
+
+/* librte_vhost calls these two around each message.  Between them, it may
+ * change rings and memory under a running device.  They see also the one pass
+ * that changes the guest's memory. */
+
+static enum rte_vhost_msg_result
+before_message_cb(int vid, void *message)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    struct vhost_device *device;
+    struct vhost_message m;
+    unsigned int first, n;
+
+    if (!conn) {
+        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+    }
+    device = running_device(conn);
+    vhost_message_parse(message, &m);
+    message_range(&m, &first, &n);
+    if (device && suspend_queues(device, first, n)) {
+        wait_for_data_path(conn->session);
+        hand_back_queues(device, first, n);
+    }
+    if (m.request == VHOST_REQUEST_SET_MEM_TABLE) {
+        set_memory(conn, NULL);
+    } else if (m.request == VHOST_REQUEST_RESET_OWNER) {
+        /* librte_vhost forgets all rings without a word. */
+        memset(conn->enabled, 0, sizeof conn->enabled);
+    }
+    conn->call_vring = (m.request == VHOST_REQUEST_SET_VRING_CALL
+                        ? m.vring : -1);
+    return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+/* Not called after a message that failed: what it concerned stays stopped. */
+static enum rte_vhost_msg_result
+after_message_cb(int vid, void *message)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    struct rte_vhost_memory *table;
+    struct vhost_device *device;
+    struct vhost_message m;
+    unsigned int first, n;
+
+    if (!conn) {
+        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+    }
+    vhost_message_parse(message, &m);
+    if (m.request == VHOST_REQUEST_SET_MEM_TABLE
+        && !rte_vhost_get_mem_table(vid, &table)) {
+        set_memory(conn, table);
+        free(table);
+    }
+    if (m.request == VHOST_REQUEST_SEND_RARP) {
+        /* An address has 6 bytes. */
+        conn->rarp_address = m.payload & UINT64_C(0xffffffffffff);
+    }
+    device = running_device(conn);
+    if (device && device->datapath->suspend) {
+        message_range(&m, &first, &n);
+        start_queues(conn, device, first, n);
+        if (conn->call_vring >= 0) {
+            device->datapath->renew_call(
+                device, vhost_device_queue(device, conn->call_vring));
+        }
+        if (m.request == VHOST_REQUEST_SEND_RARP) {
+            take_rarp(conn, device);
+        }
+    }
+    return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static const struct rte_vhost_user_extern_ops extern_ops = {
+    .pre_msg_handle = before_message_cb,
+    .post_msg_handle = after_message_cb,
+};
+
+/* Compares what the guest wants with what the port has.  Returns true if it
+ * wants more, or something else, and keeps account of since when it has wanted
+ * less. */
+static bool
+review_demand(struct vhost_session *session)
+{
+    const struct vhost_demand *demand = &session->demand;
+    const struct vhost_demand *taken = &session->taken;
+    bool less = (demand->has_guest < taken->has_guest
+                 || demand->n_rxqs < taken->n_rxqs
+                 || demand->n_txqs < taken->n_txqs);
+
+    if (!less) {
+        session->less_since = 0;
+    } else if (!session->less_since) {
+        session->less_since = time_msec();
+    }
+    return (demand->has_guest > taken->has_guest
+            || demand->n_rxqs > taken->n_rxqs
+            || demand->n_txqs > taken->n_txqs
+            || (demand->has_guest && demand->node != taken->node));
+}
+
+static bool
+is_less_for_long(const struct vhost_session *session)
+{
+    return (session->less_since
+            && time_msec() >= session->less_since + VHOST_SETTLE_TIME);
+}
+
+/* Finds out what the device of 'conn', if it runs, wants of the port of
+ * 'session', and tells whoever must know. */
+static void
+update_demand(struct vhost_session *session, struct vhost_conn *conn)
+{
+    unsigned int n_vrings = rte_vhost_get_vring_num(conn->vid);
+    bool more = false;
+
+    ovs_mutex_lock(&session->mutex);
+    if (conn->device) {
+        struct vhost_demand *demand = &session->demand;
+
+        demand->n_rxqs = demand->n_txqs = 1;
+        for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+            demand->n_txqs = conn->enabled[2 * i] ? i + 1 : demand->n_txqs;
+            demand->n_rxqs = conn->enabled[2 * i + 1] ? i + 1
+                                                      : demand->n_rxqs;
+        }
+        session->n_pairs = MIN(DIV_ROUND_UP(n_vrings, 2),
+                               VHOST_MAX_QUEUE_PAIRS);
+        more = review_demand(session);
+    }
+    ovs_mutex_unlock(&session->mutex);
+
+    if (more) {
+        netdev_request_reconfigure(session->netdev);
+    }
+    notify(session);
+}
+
+/* Maps each transmit queue that the guest has enabled to itself and spreads
+ * the others over these. */
+static void
+update_txq_map(struct vhost_conn *conn)
+{
+    int enabled[VHOST_MAX_QUEUE_PAIRS];
+    unsigned int n_enabled = 0, next = 0;
+
+    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        if (conn->enabled[2 * i]) {
+            enabled[n_enabled++] = i;
+        }
+    }
+    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        int target = (conn->enabled[2 * i] ? i
+                      : n_enabled ? enabled[next++ % n_enabled] : -1);
+
+        atomic_store_relaxed(&conn->device->txq_map[i], target);
+    }
+}
+
+/* Brings 'vring_stats' up to date, if a device is running.  A virtqueue that
+ * the library does not answer for keeps its last values. */
+static void
+refresh_vring_stats(struct vhost_session *session)
+{
+    struct vhost_device *device = session->stats_device;
+    unsigned int n;
+
+    if (!device) {
+        return;
+    }
+    n = MIN(rte_vhost_get_vring_num(device->vid), VHOST_MAX_VRINGS);
+    if (n > session->n_vring_stats) {
+        size_t size = sizeof *session->vring_stats;
+
+        session->vring_stats = xrealloc(session->vring_stats, n * size);
+        memset(&session->vring_stats[session->n_vring_stats], 0,
+               (n - session->n_vring_stats) * size);
+        session->n_vring_stats = n;
+    }
+    for (unsigned int i = 0; i < n; i++) {
+        device->datapath->get_stats(device, vhost_device_queue(device, i),
+                                    &session->vring_stats[i]);
+    }
+}
+
+/* Adds the counters of virtqueue 'vring' to those of the past. */
+static void
+retire_vring_stats(struct vhost_session *session, unsigned int vring)
+{
+    struct vhost_vring_stats *stats = &session->vring_stats[vring];
+
+    vhost_vring_stats_add(vring & 1 ? &session->past_rx : &session->past_tx,
+                          stats);
+    memset(stats, 0, sizeof *stats);
+}
+
+/* Does the same for all virtqueues of a device that will not run again. */
+static void
+retire_all_vring_stats(struct vhost_session *session)
+{
+    for (unsigned int i = 0; i < session->n_vring_stats; i++) {
+        retire_vring_stats(session, i);
+    }
+    session->n_vring_stats = 0;
+    session->last_stats_vid = -1;
+}

@@ -1,0 +1,141 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#ifndef VHOST_SESSION_H
+#define VHOST_SESSION_H 1
+
+/* Sessions: what happens on a vhost-user socket, from connect to disconnect.
+ *
+ *
+ * Concept
+ * =======
+ *
+ * A port with a socket has a session.  librte_vhost owns the socket and tells
+ * the session, from its event thread, how the conversation with the guest
+ * goes:
+ *
+ *     open -> new_connection -> new_device <-> destroy_device
+ *                 ^                                  |
+ *                 +------ destroy_connection <-------+
+ *
+ * Between new_device and destroy_device, the session publishes a 'struct
+ * vhost_device' to the data path (see vhost-datapath.h).  Along the way it
+ * keeps the port's 'struct vhost_demand': how many queues, on which NUMA node,
+ * the guest wants.  When that differs from what the port was last configured
+ * for, it asks for a reconfiguration of the netdev.
+ *
+ *
+ * Thread-safety
+ * =============
+ *
+ * vhost_session_open() and vhost_session_close() are for the main thread.  The
+ * other functions may be called from any thread, as long as the session is not
+ * closed.
+ *
+ * destroy_device is where librte_vhost's event thread waits for the data path:
+ * when the callback returns, the library may unmap the guest's memory.  No
+ * other thread waits for the data path here.  In particular
+ * vhost_session_close() does not, because it may be called with a lock of the
+ * netdev layer held that other threads want before they quiesce.
+ *
+ * Lock order, outermost first:
+ *
+ *     the port's mutex
+ *     a session's 'stats_mutex'
+ *     locks inside librte_vhost (sockets, connections, a virtqueue's access)
+ *     'sessions_mutex', a session's 'mutex' (leaves: nothing is called with
+ *         them held but OVS's own leaves, such as seq and vlog, and functions
+ *         of librte_vhost that take no lock)
+ *
+ * librte_vhost calls back with locks of its own held, hence a callback may
+ * take the leaves only.  An exception is destroy_device, which it calls
+ * without a virtqueue's access lock: it takes 'stats_mutex' too. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ovs-rcu.h"
+#include "vhost-datapath.h"
+
+struct netdev;
+struct netdev_custom_stats;
+
+/* How to open a session. */
+struct vhost_session_config {
+    const char *path;           /* Socket. */
+    bool client;                /* Is the guest's side the server? */
+    bool iommu;                 /* Offer VIRTIO_F_IOMMU_PLATFORM. */
+    bool postcopy;              /* Offer post-copy live migration. */
+    bool tso;                   /* Offer checksum offload and TSO. */
+    bool library_data_path;     /* Use librte_vhost's, not our own. */
+    struct vhost_counters *counters;    /* Of the port, to outlive the session;
+                                         * or null. */
+};
+
+/* How long a guest must want less than the port has before that is taken away,
+ * in ms.  Until then, a guest that comes back costs no reconfiguration. */
+#define VHOST_SETTLE_TIME 3000
+
+/* What the guest wants of a port. */
+struct vhost_demand {
+    bool has_guest;             /* Did a device run on this connection? */
+    unsigned int n_rxqs;        /* At least 1. */
+    unsigned int n_txqs;        /* At least 1. */
+    int node;                   /* NUMA node, or VHOST_NODE_UNKNOWN. */
+};
+
+/* One region of the guest's memory, as it was told to us. */
+struct vhost_guest_region {
+    uint64_t guest_address;     /* In the guest's physical memory. */
+    uint64_t size;              /* In bytes. */
+    const void *mapping;        /* Ours, managed by librte_vhost. */
+    int fd;                     /* The file: librte_vhost's descriptor... */
+    dev_t device;               /* ...and, to tell whether that is still the */
+    ino_t inode;                /* same, the file's identity. */
+};
+
+#define VHOST_MAX_REGIONS GUEST_MEMORY_MAX_REGIONS
+
+struct vhost_guest_memory {
+    unsigned int n_regions;
+    struct vhost_guest_region regions[VHOST_MAX_REGIONS];
+};
+
+struct vhost_session *vhost_session_open(const struct vhost_session_config *,
+                                         struct netdev *, char **errp);
+void vhost_session_close(struct vhost_session *);
+
+struct vhost_device *vhost_session_device(const struct vhost_session *);
+const char *vhost_session_path(const struct vhost_session *);
+bool vhost_session_is_client(const struct vhost_session *);
+bool vhost_session_offers(const struct vhost_session *, bool iommu,
+                          bool postcopy);
+void vhost_session_take_demand(struct vhost_session *, struct vhost_demand *);
+bool vhost_session_wants_less(struct vhost_session *);
+void vhost_session_get_memory(struct vhost_session *,
+                              struct vhost_guest_memory *);
+
+void vhost_session_add_stats(struct vhost_session *,
+                             struct vhost_vring_stats *rx,
+                             struct vhost_vring_stats *tx);
+void vhost_session_add_vring_stats(struct vhost_session *,
+                                   struct netdev_custom_stats *);
+
+const char *vhost_session_path_user(const char *path);
+
+#endif /* vhost-session.h */

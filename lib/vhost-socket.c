@@ -1,0 +1,164 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "vhost-socket.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "openvswitch/vlog.h"
+#include "util.h"
+#include "vhost-config.h"
+
+VLOG_DEFINE_THIS_MODULE(vhost_socket);
+
+static int check_directory(const char *path, char **errp);
+static int probe_listener(const char *path);
+
+/* Checks that 'path' can name a vhost-user socket.  librte_vhost cuts a path
+ * that is too long without a word, so that must be found here. */
+int
+vhost_socket_check_path(const char *path, char **errp)
+{
+    size_t max = sizeof ((struct sockaddr_un *) NULL)->sun_path - 1;
+
+    if (!path[0]) {
+        *errp = xstrdup("vhost socket path is empty; "
+                        "expected an absolute path such as "
+                        "/var/run/vm/port0.sock");
+        return EINVAL;
+    } else if (path[0] != '/') {
+        *errp = xasprintf("vhost socket path \"%s\" is relative; expected an "
+                          "absolute path (it must start with \"/\")", path);
+        return EINVAL;
+    } else if (strlen(path) > max) {
+        *errp = xasprintf("vhost socket path \"%s\" is %"PRIuSIZE" bytes "
+                          "long; a Unix domain socket takes at most "
+                          "%"PRIuSIZE": choose a shorter path",
+                          path, strlen(path), max);
+        return ENAMETOOLONG;
+    }
+    return 0;
+}
+
+/* Makes way for a server socket at 'path': removes a socket that nobody
+ * listens on, as a crash leaves one behind.  Anything else is left alone and
+ * is an error. */
+int
+vhost_socket_remove_stale(const char *path, char **errp)
+{
+    struct stat s;
+    int error;
+
+    if (lstat(path, &s)) {
+        if (errno == ENOENT) {
+            return check_directory(path, errp);
+        }
+        error = errno;
+        *errp = xasprintf("cannot use vhost socket path \"%s\": %s",
+                          path, ovs_strerror(error));
+        return error;
+    }
+    if (!S_ISSOCK(s.st_mode)) {
+        *errp = xasprintf("cannot create vhost socket \"%s\": the path exists "
+                          "and is not a socket; move it away or choose "
+                          "another port name or vhost-sock-dir", path);
+        return EEXIST;
+    }
+
+    error = probe_listener(path);
+    if (error != ECONNREFUSED) {
+        *errp = xasprintf("cannot create vhost socket \"%s\": another process "
+                          "listens on it (%s); stop that process or choose "
+                          "another port name or vhost-sock-dir",
+                          path, ovs_strerror(error));
+        return EADDRINUSE;
+    }
+    if (unlink(path) && errno != ENOENT) {
+        error = errno;
+        *errp = xasprintf("cannot remove stale vhost socket \"%s\": %s",
+                          path, ovs_strerror(error));
+        return error;
+    }
+    VLOG_INFO("Removed stale vhost socket '%s' (nobody listens on it).", path);
+    return 0;
+}
+
+/* Gives the socket at 'path' the owner and permissions in 'access'. */
+int
+vhost_socket_set_access(const char *path,
+                        const struct vhost_socket_access *access, char **errp)
+{
+    int error;
+
+    /* The mode comes first: chown() may take away the right to change it. */
+    if (access->has_mode && chmod(path, access->mode)) {
+        error = errno;
+        *errp = xasprintf("vhost-sock-mode: cannot set permissions of \"%s\" "
+                          "to %04o: %s", path, (unsigned int) access->mode,
+                          ovs_strerror(error));
+        return error;
+    }
+    if (access->has_owner && chown(path, access->uid, access->gid)) {
+        error = errno;
+        *errp = xasprintf("vhost-sock-owner: cannot set owner of \"%s\": %s",
+                          path, ovs_strerror(error));
+        return error;
+    }
+    return 0;
+}
+
+/* Checks that the directory of 'path' is there and lets us create files. */
+static int
+check_directory(const char *path, char **errp)
+{
+    char *dir = dir_name(path);
+    int error = access(dir, W_OK | X_OK) ? errno : 0;
+
+    if (error) {
+        *errp = xasprintf("cannot create vhost socket \"%s\": directory "
+                          "\"%s\": %s; create it, or change vhost-sock-dir",
+                          path, dir, ovs_strerror(error));
+    }
+    free(dir);
+    return error;
+}
+
+/* Finds out whether somebody listens on the stream socket at 'path' without
+ * disturbing them: connecting with a socket of another type fails with
+ * EPROTOTYPE if the socket is alive and with ECONNREFUSED if not. */
+static int
+probe_listener(const char *path)
+{
+    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int error;
+
+    if (fd < 0) {
+        return errno;
+    }
+    ovs_strlcpy(sun.sun_path, path, sizeof sun.sun_path);
+    error = connect(fd, (struct sockaddr *) &sun, sizeof sun) ? errno
+                                                              : EADDRINUSE;
+    close(fd);
+    return error;
+}

@@ -1,0 +1,34 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef VHOST_SOCKET_H
+#define VHOST_SOCKET_H 1
+
+/* The file system's side of a vhost-user socket: may this path be used, is
+ * what lies there a leftover, who may connect.
+ *
+ * These functions may be called from any thread.  They return 0 or a positive
+ * errno value; on error they store a message that names the path, what was
+ * expected and what to do into '*errp', which the caller must free. */
+
+struct vhost_socket_access;
+
+int vhost_socket_check_path(const char *path, char **errp);
+int vhost_socket_remove_stale(const char *path, char **errp);
+int vhost_socket_set_access(const char *path,
+                            const struct vhost_socket_access *, char **errp);
+
+#endif /* vhost-socket.h */

@@ -1,0 +1,137 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#ifndef VHOST_STATS_H
+#define VHOST_STATS_H 1
+
+/* What a vhost-user port counts.
+ *
+ * Two kinds: 'struct vhost_vring_stats' is what a data path counts for each
+ * virtqueue, 'struct vhost_counters' is the port's own account of packets that
+ * went elsewhere, one counter for each reason.  The latter may be updated by
+ * any thread; it costs an atomic addition, which only packets that are dropped
+ * pay for. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ovs-atomic.h"
+
+struct netdev_custom_stats;
+struct netdev_stats;
+
+/* Counters of one virtqueue, under the names that users see behind "rx_qN_"
+ * and "tx_qN_". */
+#define VHOST_VRING_STATS                               \
+    VHOST_VRING_STAT(good_packets)                      \
+    VHOST_VRING_STAT(good_bytes)                        \
+    VHOST_VRING_STAT(multicast_packets)                 \
+    VHOST_VRING_STAT(broadcast_packets)                 \
+    VHOST_VRING_STAT(undersize_packets)                 \
+    VHOST_VRING_STAT(size_64_packets)                   \
+    VHOST_VRING_STAT(size_65_127_packets)               \
+    VHOST_VRING_STAT(size_128_255_packets)              \
+    VHOST_VRING_STAT(size_256_511_packets)              \
+    VHOST_VRING_STAT(size_512_1023_packets)             \
+    VHOST_VRING_STAT(size_1024_1518_packets)            \
+    VHOST_VRING_STAT(size_1519_max_packets)             \
+    VHOST_VRING_STAT(guest_notifications)               \
+    VHOST_VRING_STAT(iotlb_hits)                        \
+    VHOST_VRING_STAT(iotlb_misses)                      \
+    VHOST_VRING_STAT(inflight_submitted)                \
+    VHOST_VRING_STAT(inflight_completed)
+
+struct vhost_vring_stats {
+#define VHOST_VRING_STAT(NAME) uint64_t NAME;
+    VHOST_VRING_STATS
+#undef VHOST_VRING_STAT
+};
+
+/* Their places in an array. */
+enum {
+#define VHOST_VRING_STAT(NAME) VHOST_VRING_##NAME,
+    VHOST_VRING_STATS
+#undef VHOST_VRING_STAT
+    VHOST_N_VRING_STATS
+};
+
+/* Counters of a port, which users see behind "ovs_". */
+#define VHOST_COUNTERS                                                      \
+    /* Attempts to send the rest of a burst. */                             \
+    VHOST_COUNTER(tx_retries)                                               \
+    /* Not sent: the guest's ring has no (more) descriptors. */             \
+    VHOST_COUNTER(tx_failure_drops)                                         \
+    /* Not sent: longer than the port's MTU. */                             \
+    VHOST_COUNTER(tx_mtu_exceeded_drops)                                    \
+    /* Not sent: QoS. */                                                    \
+    VHOST_COUNTER(tx_qos_drops)                                             \
+    /* Received, then dropped by the ingress policer. */                    \
+    VHOST_COUNTER(rx_qos_drops)                                             \
+    /* Not sent: offload request that makes no sense. */                    \
+    VHOST_COUNTER(tx_invalid_hwol_drops)                                    \
+    /* Not sent: no guest, port down, or no queue enabled by the guest. */  \
+    VHOST_COUNTER(tx_disconnected_drops)                                    \
+    /* Not sent: no mbuf to copy the packet into. */                        \
+    VHOST_COUNTER(tx_no_mbuf_drops)                                         \
+    /* Not sent: the guest's buffers are too small and cannot be joined. */ \
+    VHOST_COUNTER(tx_small_buffer_drops)                                    \
+    /* Not sent at once, but made to wait: see vhost-hold.h... */           \
+    VHOST_COUNTER(tx_held)                                                  \
+    /* ...and then not sent, because it took too long. */                   \
+    VHOST_COUNTER(tx_held_drops)                                            \
+    /* Received, then dropped: nothing behind the header. */                \
+    VHOST_COUNTER(rx_runt_drops)                                            \
+    /* Received, then dropped: longer than an mbuf can be. */               \
+    VHOST_COUNTER(rx_oversize_drops)                                        \
+    /* Times that packets waited in the guest for lack of mbufs. */         \
+    VHOST_COUNTER(rx_no_mbuf_events)                                        \
+    /* Times that a ring was found unusable. */                             \
+    VHOST_COUNTER(rx_ring_faults)                                           \
+    VHOST_COUNTER(tx_ring_faults)
+
+struct vhost_counters {
+#define VHOST_COUNTER(NAME) atomic_uint64_t NAME;
+    VHOST_COUNTERS
+#undef VHOST_COUNTER
+};
+
+/* Adds N to counter NAME of COUNTERS, from any thread. */
+#define vhost_count(COUNTERS, NAME, N)                                      \
+    do {                                                                    \
+        uint64_t orig__;                                                    \
+        atomic_add_relaxed(&(COUNTERS)->NAME, (uint64_t) (N), &orig__);     \
+    } while (0)
+
+void vhost_counters_init(struct vhost_counters *);
+uint64_t vhost_counters_get_tx_dropped(const struct vhost_counters *);
+uint64_t vhost_counters_get_rx_dropped(const struct vhost_counters *);
+
+void vhost_vring_stats_add(struct vhost_vring_stats *,
+                           const struct vhost_vring_stats *);
+bool vhost_vring_stats_set(struct vhost_vring_stats *, const char *name,
+                           uint64_t value);
+void vhost_stats_to_netdev(const struct vhost_vring_stats *rx,
+                           const struct vhost_vring_stats *tx,
+                           const struct vhost_counters *,
+                           struct netdev_stats *);
+void vhost_stats_add_counters(const struct vhost_counters *,
+                              struct netdev_custom_stats *);
+void vhost_stats_add_vring(unsigned int vring,
+                           const struct vhost_vring_stats *,
+                           struct netdev_custom_stats *);
+
+#endif /* vhost-stats.h */

@@ -1,0 +1,213 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+/* Split virtqueues: virtio 1.2, 2.7. */
+
+#include <config.h>
+
+#include "virtq-private.h"
+
+#define USED_ENTRY_SIZE sizeof(struct vring_used_elem)
+
+/* With VIRTIO_RING_F_EVENT_IDX, the ring of each side ends with the index at
+ * which the other wants a notification. */
+static const uint16_t *
+used_event(const struct virtq *vq)
+{
+    return (const uint16_t *) &vq->avail->ring[vq->size];
+}
+
+static uint16_t *
+avail_event(const struct virtq *vq)
+{
+    return (uint16_t *) &vq->used->ring[vq->size];
+}
+
+const char *
+virtq_split_init(struct virtq *vq, const struct virtq_config *config)
+{
+    size_t event_size = config->event_idx ? sizeof(uint16_t) : 0;
+    size_t size = config->size;
+
+    vq->desc = config->desc;
+    vq->avail = config->driver;
+    vq->used = config->device;
+    if (!IS_POW2(size)) {
+        return "its size is not a power of 2";
+    }
+    if ((uintptr_t) vq->desc % 16 || (uintptr_t) vq->avail % 2
+        || (uintptr_t) vq->used % 4) {
+        return "a part of it is not aligned";
+    }
+    if (!guest_memory_contains(vq->memory, vq->desc,
+                               size * sizeof(struct vring_desc))
+        || !guest_memory_contains(vq->memory, vq->avail,
+                                  sizeof(struct vring_avail)
+                                  + size * sizeof(uint16_t) + event_size)
+        || !guest_memory_contains(vq->memory, vq->used,
+                                  sizeof(struct vring_used)
+                                  + size * USED_ENTRY_SIZE + event_size)) {
+        return "it is not wholly in the guest's memory";
+    }
+    vq->next_avail = config->avail_base;
+    vq->next_used = config->used_base;
+
+    __atomic_store_n(&vq->used->flags, VRING_USED_F_NO_NOTIFY,
+                     __ATOMIC_RELAXED);
+    if (vq->event_idx) {
+        /* An index that the guest has passed: no notification until it comes
+         * round again. */
+        __atomic_store_n(avail_event(vq), vq->next_avail - 1,
+                         __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+unsigned int
+virtq_split_n_available(const struct virtq *vq)
+{
+    uint16_t next_avail = __atomic_load_n(&vq->next_avail, __ATOMIC_RELAXED);
+
+    /* Pairs with the guest's barrier between filling the ring and moving the
+     * index. */
+    return (uint16_t) (__atomic_load_n(&vq->avail->idx, __ATOMIC_ACQUIRE)
+                       - next_avail);
+}
+
+/* Makes '*buffer' the chain that begins with the descriptor of which 'low' and
+ * 'high' are the halves. */
+static const char *
+fetch_chain(const struct virtq *vq, struct virtq_burst *burst,
+            struct virtq_buffer *buffer, uint64_t low, uint64_t high)
+{
+    buffer->len = 0;
+    for (;;) {
+        uint32_t len = high;
+        uint16_t flags = high >> 32;
+        uint16_t next = high >> 48;
+        const char *fault;
+
+        fault = (flags & VRING_DESC_F_INDIRECT
+                 ? virtq_add_table(vq, burst, buffer, low, len, flags)
+                 : virtq_add_segment(vq, burst, buffer, low, len, flags));
+        if (fault || !(flags & VRING_DESC_F_NEXT)) {
+            return fault;
+        }
+        if (next >= vq->size) {
+            return "a descriptor's successor does not exist";
+        }
+        low = virtq_read_half(&vq->desc[next].addr);
+        high = virtq_read_half(&vq->desc[next].len);
+    }
+}
+
+static inline const char *
+fetch_buffer(const struct virtq *vq, struct virtq_burst *burst,
+             struct virtq_buffer *buffer, uint16_t head)
+{
+    uint64_t low = virtq_read_half(&vq->desc[head].addr);
+    uint64_t high = virtq_read_half(&vq->desc[head].len);
+    uint16_t flags = high >> 32;
+
+    buffer->id = head;
+    buffer->written = 0;
+    buffer->n_descs = 1;
+    buffer->n_more = 0;
+    buffer->more = burst->n_segments;
+    if (OVS_LIKELY(flags == vq->direction
+                   && virtq_set_simple(vq, buffer, low, high))) {
+        return NULL;
+    }
+    return fetch_chain(vq, burst, buffer, low, high);
+}
+
+unsigned int
+virtq_split_fetch(struct virtq *vq, struct virtq_burst *burst,
+                  unsigned int max)
+{
+    unsigned int n = virtq_split_n_available(vq);
+    uint16_t heads[VIRTQ_MAX_BUFFERS];
+    const char *fault = NULL;
+    unsigned int i;
+
+    burst->n_segments = 0;
+    if (OVS_UNLIKELY(n > vq->size)) {
+        virtq_end_fetch(vq, burst, 0, "it has more entries than fit");
+        return 0;
+    }
+    n = MIN(n, max);
+    for (i = 0; i < n; i++) {
+        uint16_t slot = (vq->next_avail + i) & (vq->size - 1);
+
+        heads[i] = __atomic_load_n(&vq->avail->ring[slot], __ATOMIC_RELAXED);
+        if (OVS_UNLIKELY(heads[i] >= vq->size)) {
+            fault = "an entry names a descriptor that does not exist";
+            n = i;
+            break;
+        }
+        OVS_PREFETCH(&vq->desc[heads[i]]);
+    }
+    for (i = 0; i < n; i++) {
+        const char *problem = fetch_buffer(vq, burst, &burst->buffers[i],
+                                           heads[i]);
+
+        if (OVS_UNLIKELY(problem)) {
+            fault = problem;
+            break;
+        }
+    }
+    virtq_end_fetch(vq, burst, i, fault);
+    return i;
+}
+
+void
+virtq_split_return(struct virtq *vq, const struct virtq_buffer *buffers,
+                   unsigned int n)
+{
+    uint16_t first = vq->next_used;
+
+    for (unsigned int i = 0; i < n; i++) {
+        uint16_t slot = (first + i) & (vq->size - 1);
+
+        put_unaligned_u64((uint64_t *) &vq->used->ring[slot],
+                          (uint64_t) buffers[i].written << 32
+                          | buffers[i].id);
+        if (OVS_UNLIKELY(vq->log)) {
+            virtq_log_write(vq, &vq->used->ring[slot], USED_ENTRY_SIZE);
+        }
+    }
+
+    /* Pairs with the guest's barrier between looking at the index and at the
+     * ring or the buffers. */
+    vq->next_used = first + n;
+    __atomic_store_n(&vq->used->idx, vq->next_used, __ATOMIC_RELEASE);
+    if (OVS_UNLIKELY(vq->log)) {
+        virtq_log_write(vq, &vq->used->idx, sizeof vq->used->idx);
+    }
+    vq->n_uncalled += MIN(n, UINT32_MAX - vq->n_uncalled);
+}
+
+bool
+virtq_split_wants_call(const struct virtq *vq)
+{
+    if (vq->event_idx) {
+        uint16_t event = __atomic_load_n(used_event(vq), __ATOMIC_RELAXED);
+
+        return (uint16_t) (vq->next_used - event - 1) < vq->n_uncalled;
+    }
+    return !(__atomic_load_n(&vq->avail->flags, __ATOMIC_RELAXED)
+             & VRING_AVAIL_F_NO_INTERRUPT);
+}
