@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+
+include tests/fuzz/automake.mk
+include tests/plugins/automake.mk
+
+# The unit tests' program.  The stub of librte_vhost takes precedence over the
+# library; the functions below are replaced by tests/stub-memory.c.
+check_PROGRAMS += tests/test-vhost
+tests_test_vhost_SOURCES = \
+	lib/netdev-vhost-plugin.c \
+	tests/stub-memory.c \
+	tests/stub-memory.h \
+	tests/stub-rte-vhost.c \
+	tests/stub-rte-vhost.h \
+	tests/test-vhost-config.c \
+	tests/test-vhost-mempool.c \
+	tests/test-vhost-native.c \
+	tests/test-vhost-offload.c \
+	tests/test-vhost-placement.c \
+	tests/test-vhost-port.c \
+	tests/test-vhost-qos.c \
+	tests/test-vhost-rxtx.c \
+	tests/test-vhost-session.c \
+	tests/test-vhost-show.c \
+	tests/test-vhost-socket.c \
+	tests/test-vhost.c \
+	tests/test-vhost.h \
+	tests/test-virtq-hostile.c \
+	tests/test-virtq.c \
+	tests/virtq-driver.c \
+	tests/virtq-driver.h
+tests_test_vhost_LDADD = \
+	lib/libnetdevvhost.la \
+	openvswitch/lib/libopenvswitch.la \
+	$(DPDK_LIBS) $(NUMA_LIBS)
+tests_test_vhost_LDFLAGS = \
+	-Wl,--wrap=dpdk_available \
+	-Wl,--wrap=get_mempolicy \
+	-Wl,--wrap=numa_alloc \
+	-Wl,--wrap=numa_available \
+	-Wl,--wrap=numa_distance \
+	-Wl,--wrap=numa_free \
+	-Wl,--wrap=numa_max_node \
+	-Wl,--wrap=numa_tonode_memory \
+	-Wl,--wrap=poll_timer_wait_at \
+	-Wl,--wrap=poll_timer_wait_until_at \
+	-Wl,--wrap=rte_eth_dev_info_get \
+	-Wl,--wrap=rte_eth_find_next_owned_by \
+	-Wl,--wrap=rte_eth_tx_queue_info_get \
+	-Wl,--wrap=rte_get_tsc_hz \
+	-Wl,--wrap=rte_mempool_free \
+	-Wl,--wrap=rte_pktmbuf_pool_create \
+	-Wl,--wrap=time_msec \
+	-Wl,--wrap=unixctl_command_register \
+	-Wl,--wrap=unixctl_command_reply \
+	-Wl,--wrap=unixctl_command_reply_error \
+	-Wl,-z,muldefs
+# The last one is for a coverage counter that Open vSwitch's netdev-dpdk has,
+# too: in a switch, a plugin's symbols are its own.
+
+# Open vSwitch's tests.
+dist_noinst_SCRIPTS += \
+	tests/numa-guest-image.sh \
+	tests/ovs-dpdk-suite.sh \
+	tests/ovs-unit-suite.sh
+
+# Our test suites.  They use macros of Open vSwitch's, so that they are made
+# in the build directory.
+
+TESTSUITE_AT = \
+	tests/guests-testsuite.at \
+	tests/numa-guests-testsuite.at \
+	tests/numa-testsuite.at \
+	tests/plugin.at \
+	tests/system-guests-macros.at \
+	tests/system-guests.at \
+	tests/system-numa-guests.at \
+	tests/system-numa-macros.at \
+	tests/system-numa.at \
+	tests/system-vhost-macros.at \
+	tests/system-vhost-testsuite.at \
+	tests/system-vhost.at \
+	tests/testsuite.at \
+	tests/vhost-macros.at \
+	tests/vhost-map.at \
+	tests/vhost-unit.at
+TESTSUITES = \
+	tests/guests-testsuite \
+	tests/numa-guests-testsuite \
+	tests/numa-testsuite \
+	tests/system-vhost-testsuite \
+	tests/testsuite
+EXTRA_DIST += $(TESTSUITE_AT) \
+	tests/guests-setup \
+	tests/guests_control.py \
+	tests/pool_pages.py \
+	tests/system-guests.sh \
+	tests/system-numa.sh \
+	tests/system-vhost.sh \
+	tests/vhost-map-bad.json \
+	tests/vhost-map-good.json \
+	tests/vhost-map-span.json \
+	tests/vhost_user_guest.py
+CLEANFILES += $(TESTSUITES) tests/sanitizer-report.*
+CLEAN_DIRS += tests/*.dir tests/*.log
+DISTCLEANFILES += tests/atconfig
+
+AUTOTEST = $(AUTOM4TE) --language=autotest -I . -I $(srcdir) -I openvswitch
+
+$(TESTSUITES): package.m4 $(TESTSUITE_AT) openvswitch/.built
+	$(AM_V_GEN)$(AUTOTEST) -o $@.tmp $(srcdir)/$@.at && mv $@.tmp $@
+
+if SANITIZERS
+sanitized_path = $(abs_srcdir)/tests/sanitized:
+endif
+AUTOTEST_PATH = $(sanitized_path)tests:openvswitch/utilities:openvswitch/ovsdb:openvswitch/vswitchd
+EXTRA_DIST += tests/sanitized/ovs-vswitchd
+
+# $(call run_suite,SUITE,FLAGS[,LAUNCHER]): also fails if a sanitizer had to
+# report.
+define run_suite
+	@rm -f tests/sanitizer-report.*
+	$(3) $(SHELL) $(1) -C tests AUTOTEST_PATH=$(AUTOTEST_PATH) $(TESTSUITEFLAGS) $(2)
+	@! cat tests/sanitizer-report.* 2> /dev/null
+endef
+
+check-local: tests/testsuite
+	$(call run_suite,tests/testsuite)
+
+# Needs root and hugepages.  One test at a time: they need the CPUs.
+check-system: all tests/system-vhost-testsuite
+	$(call run_suite,tests/system-vhost-testsuite,-j1)
+
+# Needs QEMU, for a virtual machine with four NUMA nodes.
+numa_lab = $(srcdir)/utilities/ovs-vhost-numa-lab --share tests
+check-numa: all tests/numa-testsuite
+	$(call run_suite,tests/numa-testsuite,-j1,$(numa_lab) --nodes 4 \
+	    --mem 1024 --hugepages 384$(comma)384$(comma)256$(comma)256 \
+	    --timeout 900)
+comma = ,
+
+# Virtual machines in a virtual machine with two NUMA nodes: slow.
+numa_guest_image = $(abs_builddir)/numa-guest
+check-numa-guests: all tests/numa-guests-testsuite
+	$(srcdir)/tests/numa-guest-image.sh $(numa_guest_image)
+	$(call run_suite,tests/numa-guests-testsuite,-j1,NUMA_GUEST_IMAGE=$(numa_guest_image) \
+	    $(numa_lab) --timeout 2400)
+
+# Needs root, 2 GiB of hugepages, and packages, which it installs.  Prints what
+# the tests have measured.  Those about an IOMMU run with TESTSUITEFLAGS="-k
+# iommu" only.
+check-guests: all tests/guests-testsuite tests/guests-traffic
+	$(srcdir)/tests/guests-setup guests tests/guests-traffic
+	@rm -f tests/guests-figures.log
+	$(call run_suite,tests/guests-testsuite,-j1 $(if $(TESTSUITEFLAGS),,-k !iommu))
+	@cat tests/guests-figures.log
+CLEAN_DIRS += guests
+
+# The program that makes and checks the guests' traffic.
+EXTRA_PROGRAMS = tests/guests-traffic
+tests_guests_traffic_SOURCES = tests/guests-traffic.c
+CLEANFILES += tests/guests-traffic
+
+# Open vSwitch's system-dpdk tests, with the plugin, and with the patched
+# switch alone.  Need root and hugepages.
+check-ovs-dpdk: all
+	$(srcdir)/tests/ovs-dpdk-suite.sh --ovs-build openvswitch \
+	    --plugin-dir .libs $(TESTSUITEFLAGS)
+check-ovs-dpdk-no-plugin: all
+	$(srcdir)/tests/ovs-dpdk-suite.sh --ovs-build openvswitch \
+	    --no-plugin $(TESTSUITEFLAGS)
+
+# Open vSwitch's unit tests.  OVS_KEYWORDS=WORD,... for some of them only.
+check-ovs: all
+	$(srcdir)/tests/ovs-unit-suite.sh --ovs-build openvswitch \
+	    $(if $(OVS_KEYWORDS),--keywords '$(OVS_KEYWORDS)')
+
+.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-system

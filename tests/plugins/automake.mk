@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# Variants of a plugin that does nothing, to test the switch's plugin loader
+# with.  See fake-plugin.c.
+
+# The members of "struct netdev_plugin_abi"; plugin.at checks that none is
+# missing here.
+FAKE_PLUGIN_NUMBERS = \
+	length \
+	cache_line_size \
+	netdev_size \
+	netdev_class_size \
+	netdev_rxq_size \
+	dp_packet_size \
+	dp_packet_batch_size \
+	netdev_stats_size \
+	netdev_queue_stats_size \
+	netdev_custom_counter_size \
+	netdev_custom_stats_size \
+	smap_size \
+	ovs_mutex_size \
+	vlog_module_size \
+	coverage_counter_size
+FAKE_PLUGIN_STRINGS = \
+	ovs_version \
+	dpdk_version \
+	headers_digest
+
+FAKE_PLUGINS = \
+	$(FAKE_PLUGIN_NUMBERS:%=tests/plugins/abi-%.so) \
+	$(FAKE_PLUGIN_STRINGS:%=tests/plugins/abi-%.so) \
+	tests/plugins/fake.so \
+	tests/plugins/init-errno.so \
+	tests/plugins/init-reason.so \
+	tests/plugins/no-descriptor.so \
+	tests/plugins/no-such-function.so \
+	tests/plugins/type-client.so \
+	tests/plugins/type-system.so \
+	tests/plugins/type-vhost.so
+
+$(FAKE_PLUGIN_NUMBERS:%=tests/plugins/abi-%.so): \
+	FAKE_PLUGIN_FLAGS = -DBREAK_NUMBER=$(@:tests/plugins/abi-%.so=%)
+$(FAKE_PLUGIN_STRINGS:%=tests/plugins/abi-%.so): \
+	FAKE_PLUGIN_FLAGS = -DBREAK_STRING=$(@:tests/plugins/abi-%.so=%)
+tests/plugins/init-errno.so: FAKE_PLUGIN_FLAGS = -DFAIL_INIT=ENODEV
+tests/plugins/init-reason.so: FAKE_PLUGIN_FLAGS = \
+	-DFAIL_INIT=ENODEV -DFAIL_REASON='"the fake device is missing"'
+tests/plugins/no-descriptor.so: FAKE_PLUGIN_FLAGS = -DNO_DESCRIPTOR
+tests/plugins/no-such-function.so: FAKE_PLUGIN_FLAGS = -DNO_SUCH_FUNCTION
+tests/plugins/type-client.so: FAKE_PLUGIN_FLAGS = -DTYPE=dpdkvhostuserclient
+tests/plugins/type-system.so: FAKE_PLUGIN_FLAGS = -DTYPE=system
+tests/plugins/type-vhost.so: FAKE_PLUGIN_FLAGS = \
+	-DTYPE=dpdkvhostuser -DOTHER_TYPE=dpdkvhostuserclient
+
+$(FAKE_PLUGINS): tests/plugins/fake-plugin.c openvswitch/.built
+	@$(MKDIR_P) $(@D)
+	$(AM_V_CCLD)$(CC) $(AM_CPPFLAGS) $(CPPFLAGS) $(WARNING_CFLAGS) \
+	    -Wno-override-init -fno-strict-aliasing $(CFLAGS) $(FAKE_PLUGIN_FLAGS) \
+	    -fPIC -shared $(LDFLAGS) \
+	    -o $@ $(srcdir)/tests/plugins/fake-plugin.c
+
+check_DATA = $(FAKE_PLUGINS)
+CLEANFILES += $(FAKE_PLUGINS)
+EXTRA_DIST += tests/plugins/fake-plugin.c

@@ -1,0 +1,1072 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+#undef NDEBUG
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/virtio_net.h>
+#include <rte_mbuf.h>
+#include <rte_vhost.h>
+
+#include "netdev-provider.h"
+#include "ovs-atomic.h"
+#include "ovs-rcu.h"
+#include "ovs-thread.h"
+#include "random.h"
+#include "stub-memory.h"
+#include "stub-rte-vhost.h"
+#include "test-vhost.h"
+#include "timeval.h"
+#include "util.h"
+#include "vhost-numa.h"
+#include "vhost-session.h"
+
+/* Sessions without ports: the netdev, a port without a socket of its own, is
+ * there to be told of changes. */
+static struct netdev *netdev;
+
+static struct vhost_session *
+open_session(const char *name)
+{
+    const struct vhost_session_config config = {
+        .path = path_of(name), .client = true, .library_data_path = true
+    };
+    struct vhost_session *session;
+    char *error = NULL;
+
+    if (!netdev) {
+        netdev = open_port("port0", "dpdkvhostuserclient");
+        CHECK(reconfigure(netdev));
+    }
+    session = vhost_session_open(&config, netdev, &error);
+    CHECK_STR(error, NULL);
+    CHECK(session);
+    return session;
+}
+
+/* Connects a guest with 'n_pairs' pairs of virtqueues to 'session'. */
+static int
+connect_guest(const struct vhost_session *session, unsigned int n_pairs)
+{
+    int vid = guest_connect(vhost_session_path(session));
+
+    CHECK(vid >= 0);
+    guest_start(vid, n_pairs);
+    return vid;
+}
+
+static bool
+rxq_enabled(struct vhost_device *device, unsigned int i)
+{
+    bool enabled;
+
+    atomic_read_relaxed(&device->rxqs[i].enabled, &enabled);
+    return enabled;
+}
+
+static int
+txq_target(const struct vhost_session *session, unsigned int i)
+{
+    int target;
+
+    atomic_read_relaxed(&vhost_session_device(session)->txq_map[i], &target);
+    return target;
+}
+
+static void
+check_demand(struct vhost_session *session, bool has_guest,
+             unsigned int n_rxqs, unsigned int n_txqs, int node)
+{
+    struct vhost_demand demand;
+
+    vhost_session_take_demand(session, &demand);
+    CHECK_INT(demand.has_guest, has_guest);
+    CHECK_INT(demand.n_rxqs, n_rxqs);
+    CHECK_INT(demand.n_txqs, n_txqs);
+    CHECK_INT(demand.node, node);
+}
+
+static void
+test_open(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session_config config = {
+        .path = path_of("s0"), .library_data_path = true
+    };
+    struct vhost_session *session;
+    char *error = NULL;
+
+    netdev = open_port("port0", "dpdkvhostuserclient");
+    session = vhost_session_open(&config, netdev, &error);
+    CHECK(session && !error);
+    CHECK_STR(vhost_session_path(session), config.path);
+    CHECK(!vhost_session_is_client(session));
+    CHECK(!vhost_session_device(session));
+    check_demand(session, false, 1, 1, VHOST_NODE_UNKNOWN);
+    CHECK_INT(stub_vhost.flags, RTE_VHOST_USER_LINEARBUF_SUPPORT
+                                | RTE_VHOST_USER_NET_STATS_ENABLE);
+    CHECK_INT(stub_vhost.disabled_features,
+              UINT64_C(1) << VIRTIO_NET_F_CSUM);
+    vhost_session_close(session);
+    vhost_session_close(NULL);
+    CHECK(!vhost_session_device(NULL));
+
+    config.client = config.iommu = config.postcopy = config.tso = true;
+    session = vhost_session_open(&config, netdev, &error);
+    CHECK(session && vhost_session_is_client(session));
+    CHECK_INT(stub_vhost.flags, RTE_VHOST_USER_LINEARBUF_SUPPORT
+                                | RTE_VHOST_USER_NET_STATS_ENABLE
+                                | RTE_VHOST_USER_CLIENT
+                                | RTE_VHOST_USER_IOMMU_SUPPORT
+                                | RTE_VHOST_USER_POSTCOPY_SUPPORT
+                                | RTE_VHOST_USER_EXTBUF_SUPPORT);
+    CHECK_INT(stub_vhost.disabled_features,
+              UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
+              | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO);
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static void
+check_open_fails(const char *part)
+{
+    const struct vhost_session_config config = {
+        .path = path_of("s0"), .library_data_path = true
+    };
+    unsigned int n_sockets = stub_vhost.n_sockets;
+    char *error = NULL;
+
+    CHECK(!vhost_session_open(&config, netdev, &error));
+    CHECK_HAS(error, part);
+    CHECK_HAS(error, config.path);
+    free(error);
+
+    /* Nothing is left, the path least of all. */
+    CHECK_INT(stub_vhost.n_sockets, n_sockets);
+}
+
+static void
+test_open_errors(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+
+    check_open_fails("is used by port port0 already");
+    CHECK_STR(vhost_session_path_user(path_of("s0")), "port0");
+    CHECK_STR(vhost_session_path_user(path_of("s1")), NULL);
+    vhost_session_close(session);
+    CHECK_STR(vhost_session_path_user(path_of("s0")), NULL);
+
+    stub_vhost.fail_register = true;
+    check_open_fails("cannot register");
+    stub_vhost.fail_register = false;
+    stub_vhost.fail_callback_register = true;
+    check_open_fails("cannot register callbacks for");
+    stub_vhost.fail_callback_register = false;
+    stub_vhost.fail_disable_features = true;
+    check_open_fails("cannot set the features of");
+    stub_vhost.fail_disable_features = false;
+    stub_vhost.fail_start = true;
+    check_open_fails("cannot start");
+    stub_vhost.fail_start = false;
+    CHECK_STR(vhost_session_path_user(path_of("s0")), NULL);
+    vhost_session_close(open_session("s0"));
+
+    /* Somebody else has closed the socket. */
+    session = open_session("s0");
+    CHECK(!rte_vhost_driver_unregister(path_of("s0")));
+    forget_log();
+    vhost_session_close(session);
+    CHECK_LOGGED("port0: cannot unregister vhost socket");
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static void
+test_start(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    uint64_t change_seq = netdev_get_change_seq(netdev);
+    int vid = guest_connect(vhost_session_path(session));
+    struct vhost_device *device;
+
+    CHECK_INT(vid, 0);
+    guest_set_features(vid, UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF);
+    guest_set_vring(vid, 0, true);
+    guest_set_vring(vid, 3, true);
+    CHECK(!vhost_session_device(session));
+    CHECK(!netdev_is_reconf_required(netdev));
+    check_demand(session, false, 1, 1, VHOST_NODE_UNKNOWN);
+
+    /* Now the first pair is ready.  What was enabled before counts. */
+    guest_set_vring(vid, 1, true);
+    CHECK(guest_is_running(vid));
+    device = vhost_session_device(session);
+    CHECK(device && device->datapath == &vhost_datapath_rte);
+    CHECK_INT(device->vid, vid);
+    CHECK_INT(device->node, 0);
+    CHECK_INT(device->features, UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF);
+    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        CHECK_INT(device->txqs[i].vring, 2 * i);
+        CHECK_INT(device->rxqs[i].vring, 2 * i + 1);
+        CHECK_INT(rxq_enabled(device, i), i < 2);
+    }
+    CHECK(netdev_is_reconf_required(netdev));
+    CHECK(netdev_get_change_seq(netdev) != change_seq);
+    check_demand(session, true, 2, 1, 0);
+    CHECK_LOGGED("State of queue 3 ( rx_qid 1 ) of vhost device "
+                 "'/proc/self/cwd/s0' changed to 'enabled'");
+    CHECK_LOGGED("State of queue 0 ( tx_qid 0 ) of vhost device");
+    CHECK_LOGGED("vHost Device '/proc/self/cwd/s0' has been added on numa "
+                 "node 0");
+    CHECK(reconfigure(netdev));
+
+    /* Later ones do, too. */
+    guest_set_vring(vid, 2, true);
+    CHECK(netdev_is_reconf_required(netdev));
+    check_demand(session, true, 2, 2, 0);
+    CHECK_INT(txq_target(session, 1), 1);
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static void
+test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid = connect_guest(session, 4);
+
+    check_demand(session, true, 4, 4, 0);
+    CHECK(reconfigure(netdev));
+
+    /* What is between does not matter, but the last queue does, after a
+     * while. */
+    guest_set_vring(vid, 5, false);
+    guest_set_vring(vid, 2, false);
+    pass_time(2 * VHOST_SETTLE_TIME);
+    CHECK(!vhost_session_wants_less(session));
+    CHECK(!rxq_enabled(vhost_session_device(session), 2));
+    guest_set_vring(vid, 7, false);
+    pass_time(VHOST_SETTLE_TIME - 1000);
+    CHECK(!vhost_session_wants_less(session));
+    check_demand(session, true, 4, 4, 0);
+    pass_time(1000);
+    CHECK(vhost_session_wants_less(session));
+    check_demand(session, true, 2, 4, 0);
+    CHECK(!vhost_session_wants_less(session));
+    CHECK(!netdev_is_reconf_required(netdev));
+    guest_set_vring(vid, 6, false);
+    guest_set_vring(vid, 4, false);
+    pass_time(VHOST_SETTLE_TIME);
+    check_demand(session, true, 2, 1, 0);
+
+    /* What is taken back in time costs nothing. */
+    guest_set_vring(vid, 3, false);
+    pass_time(VHOST_SETTLE_TIME - 1000);
+    guest_set_vring(vid, 3, true);
+    pass_time(2 * VHOST_SETTLE_TIME);
+    CHECK(!vhost_session_wants_less(session));
+
+    /* More is given at once, and all that there is... */
+    CHECK(!netdev_is_reconf_required(netdev));
+    guest_set_vring(vid, 5, true);
+    CHECK(reconfigure(netdev));
+    check_demand(session, true, 4, 1, 0);
+
+    /* ...so that a guest cannot keep the datapath busy. */
+    for (int i = 0; i < 50; i++) {
+        guest_set_vring(vid, 7, true);
+        pass_time(VHOST_SETTLE_TIME / 5);
+        guest_set_vring(vid, 7, false);
+        pass_time(VHOST_SETTLE_TIME / 5);
+        CHECK(!netdev_is_reconf_required(netdev));
+        CHECK(!vhost_session_wants_less(session));
+    }
+
+    /* No queue at all still needs one for the datapath. */
+    for (int i = 0; i < 8; i++) {
+        guest_set_vring(vid, i, false);
+    }
+    pass_time(VHOST_SETTLE_TIME);
+    check_demand(session, true, 1, 1, 0);
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static void
+test_txq_map(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid = connect_guest(session, 4);
+
+    /* Four queues serve as many of the switch's as there may be. */
+    for (int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        CHECK_INT(txq_target(session, i), i % 4);
+    }
+
+    /* Holes are spread over those that are left. */
+    guest_set_vring(vid, 2, false);
+    CHECK_INT(txq_target(session, 0), 0);
+    CHECK_INT(txq_target(session, 1), 0);
+    CHECK_INT(txq_target(session, 2), 2);
+    CHECK_INT(txq_target(session, 3), 3);
+    CHECK_INT(txq_target(session, 4), 2);
+    CHECK_INT(txq_target(session, 5), 3);
+    guest_set_vring(vid, 0, false);
+    CHECK_INT(txq_target(session, 0), 2);
+    CHECK_INT(txq_target(session, 1), 3);
+    CHECK_INT(txq_target(session, 2), 2);
+
+    /* None is left. */
+    guest_set_vring(vid, 4, false);
+    guest_set_vring(vid, 6, false);
+    for (int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        CHECK_INT(txq_target(session, i), -1);
+    }
+    guest_set_vring(vid, 6, true);
+    CHECK_INT(txq_target(session, 0), 3);
+
+    /* Receive queues have no part in it. */
+    guest_set_vring(vid, 7, false);
+    CHECK_INT(txq_target(session, 3), 3);
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static void
+test_node(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    static const int nodes[] = { 0, 1, 1, 1, 0, 2 };
+    struct vhost_session *session = open_session("s0");
+    int vid = guest_connect(vhost_session_path(session));
+
+    /* Most of the rings that are there when the device starts decide. */
+    stub_memory.n_nodes = 3;
+    for (int i = 0; i < 6; i++) {
+        guest_set_node(vid, i, nodes[i]);
+    }
+    guest_set_vring(vid, 2, true);
+    guest_set_vring(vid, 3, true);
+    guest_set_vring(vid, 4, true);
+    guest_start(vid, 3);
+    CHECK_INT(vhost_session_device(session)->node, 1);
+    CHECK_INT(stub_memory.last_block_node, 1);
+    check_demand(session, true, 3, 3, 1);
+    CHECK_LOGGED("has been added on numa node 1");
+    CHECK(reconfigure(netdev));
+
+    guest_stop(vid);
+    for (int i = 0; i < 6; i++) {
+        guest_set_node(vid, i, 2);
+    }
+    guest_start(vid, 3);
+    CHECK(netdev_is_reconf_required(netdev));
+    check_demand(session, true, 3, 3, 2);
+    guest_disconnect(vid);
+
+    /* Nobody knows. */
+    vid = guest_connect(vhost_session_path(session));
+    guest_set_node(vid, 0, -1);
+    guest_set_node(vid, 1, -1);
+    guest_start(vid, 1);
+    CHECK(guest_is_running(vid));
+    CHECK_INT(vhost_session_device(session)->node, VHOST_NODE_UNKNOWN);
+    CHECK_INT(stub_memory.last_block_node, -1);
+    CHECK_INT(vhost_numa_node_of(NULL), VHOST_NODE_UNKNOWN);
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+/* Checks that the device of 'vid', -1 for none, is the one that runs. */
+static void
+check_running(const struct vhost_session *session, int vid)
+{
+    const struct vhost_device *device = vhost_session_device(session);
+
+    CHECK_INT(device ? device->vid : -1, vid);
+}
+
+static void
+test_second_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int first = connect_guest(session, 1);
+    int second, third;
+
+    check_demand(session, true, 1, 1, 0);
+    CHECK(reconfigure(netdev));
+    forget_log();
+    second = connect_guest(session, 2);
+    CHECK(second != first);
+    check_running(session, first);
+    CHECK_LOGGED("a second guest wants to use the socket while the first is "
+                 "connected, and has to wait");
+
+    /* It has no influence on the first. */
+    CHECK(!netdev_is_reconf_required(netdev));
+    check_demand(session, true, 1, 1, 0);
+    CHECK_INT(txq_target(session, 1), 0);
+
+    /* When the first has gone, it is the second's turn. */
+    guest_disconnect(first);
+    check_running(session, second);
+    CHECK(reconfigure(netdev));
+    check_demand(session, true, 2, 2, 0);
+    CHECK_INT(txq_target(session, 1), 1);
+
+    /* Also when the first has only stopped, and the other way round. */
+    first = connect_guest(session, 1);
+    check_running(session, second);
+    guest_stop(second);
+    check_running(session, first);
+    guest_start(second, 2);
+    check_running(session, first);
+    guest_disconnect(first);
+    check_running(session, second);
+    check_demand(session, true, 2, 2, 0);
+
+    /* Not so if it has stopped or gone meanwhile. */
+    first = connect_guest(session, 1);
+    third = connect_guest(session, 1);
+    guest_stop(first);
+    guest_disconnect(third);
+    check_running(session, second);
+    guest_disconnect(second);
+    check_running(session, -1);
+
+    /* Somebody who is connected, but does nothing, is not a guest. */
+    pass_time(VHOST_SETTLE_TIME);
+    check_demand(session, false, 1, 1, 0);
+    guest_start(first, 1);
+    check_running(session, first);
+    third = guest_connect(vhost_session_path(session));
+    guest_disconnect(first);
+    pass_time(VHOST_SETTLE_TIME);
+    check_demand(session, false, 1, 1, 0);
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static void
+test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    const struct rte_vhost_device_ops *ops = stub_vhost.ops;
+    int vid;
+
+    /* A socket that nobody has a session for. */
+    CHECK(!rte_vhost_driver_register(path_of("s9"), 0));
+    CHECK(!rte_vhost_driver_callback_register(path_of("s9"), ops));
+    CHECK(!rte_vhost_driver_start(path_of("s9")));
+    CHECK_INT(guest_connect(path_of("s9")), -1);
+    CHECK_LOGGED("s9' can't be added - name not found");
+    CHECK(!rte_vhost_driver_unregister(path_of("s9")));
+
+    /* Devices that nobody knows. */
+    CHECK_INT(ops->new_connection(-1), -1);
+    CHECK_INT(ops->new_connection(RTE_MAX_VHOST_DEVICE), -1);
+    CHECK_INT(ops->new_connection(20), -1);
+    CHECK_INT(ops->new_device(-1), -1);
+    CHECK_INT(ops->new_device(RTE_MAX_VHOST_DEVICE), -1);
+    CHECK_INT(ops->new_device(20), -1);
+    CHECK_INT(ops->vring_state_changed(20, 0, 1), 0);
+    ops->destroy_device(20);
+    ops->destroy_connection(20);
+    stub_vhost.n_late_calls = 0;
+
+    /* A virtqueue that there cannot be. */
+    vid = connect_guest(session, 1);
+    forget_log();
+    CHECK_INT(ops->vring_state_changed(vid, VHOST_MAX_VRINGS, 1), 0);
+    CHECK_STR(read_log(), "");
+    guest_disconnect(vid);
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static struct rte_mempool *
+make_mempool(void)
+{
+    return rte_pktmbuf_pool_create("test", 1023, 0, 0, 2048, 0);
+}
+
+/* Exchanges 'n' packets of 100 bytes in each direction on queue pair
+ * 'pair'. */
+static void
+exchange(const struct vhost_session *session, unsigned int pair, int n)
+{
+    static struct rte_mempool *mp;
+    struct vhost_device *device = vhost_session_device(session);
+    const struct vhost_datapath *datapath = device->datapath;
+
+    if (!mp) {
+        mp = make_mempool();
+    }
+    for (int i = 0; i < n; i++) {
+        static const char data[100];
+        struct rte_mbuf *mbuf;
+
+        guest_send(device->vid, 2 * pair + 1, data, sizeof data);
+        CHECK_INT(datapath->n_pending(device, &device->rxqs[pair]), 1);
+        CHECK_INT(datapath->dequeue(device, &device->rxqs[pair], mp, &mbuf,
+                                    1, NULL), 1);
+        CHECK_INT(datapath->enqueue(device, &device->txqs[pair], &mbuf, 1,
+                                    NULL), 1);
+        rte_pktmbuf_free(mbuf);
+        guest_packet_free(guest_receive(device->vid, 2 * pair));
+    }
+}
+
+static void
+check_stats(struct vhost_session *session, long long int n)
+{
+    struct vhost_vring_stats rx, tx;
+
+    memset(&rx, 0, sizeof rx);
+    memset(&tx, 0, sizeof tx);
+    vhost_session_add_stats(session, &rx, &tx);
+    CHECK_INT(rx.good_packets, n);
+    CHECK_INT(tx.good_packets, n);
+    CHECK_INT(rx.good_bytes, n * 100);
+    CHECK_INT(tx.size_65_127_packets, n);
+    CHECK_INT(tx.size_128_255_packets, 0);
+}
+
+static void
+check_custom_stats(struct vhost_session *session, int n_vrings)
+{
+    struct netdev_custom_stats custom = { .size = 0 };
+
+    vhost_session_add_vring_stats(session, &custom);
+    CHECK_INT(custom.size, n_vrings * VHOST_N_VRING_STATS);
+    netdev_free_custom_stats_counters(&custom);
+}
+
+static void
+test_stats(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid;
+
+    check_stats(session, 0);
+    check_custom_stats(session, 0);
+
+    vid = connect_guest(session, 2);
+    exchange(session, 0, 3);
+    check_stats(session, 3);
+    check_custom_stats(session, 4);
+    exchange(session, 1, 2);
+    check_stats(session, 5);
+    check_stats(session, 5);
+
+    /* A guest that grows. */
+    guest_start(vid, 3);
+    exchange(session, 2, 1);
+    check_stats(session, 6);
+    check_custom_stats(session, 6);
+
+    /* Restart: nothing is lost, nothing counts twice. */
+    guest_stop(vid);
+    CHECK(!vhost_session_device(session));
+    check_stats(session, 6);
+    check_custom_stats(session, 0);
+    guest_start(vid, 2);
+    check_stats(session, 6);
+    exchange(session, 0, 1);
+    check_stats(session, 7);
+
+    /* The library does not always know. */
+    exchange(session, 0, 1);
+    stub_vhost.fail_stats = true;
+    check_stats(session, 7);
+    check_custom_stats(session, 6);
+    stub_vhost.fail_stats = false;
+    check_stats(session, 8);
+
+    /* Even if nobody asks between: what the guest did last counts. */
+    exchange(session, 1, 1);
+    guest_disconnect(vid);
+    check_stats(session, 9);
+    check_custom_stats(session, 0);
+    vid = connect_guest(session, 1);
+    check_stats(session, 9);
+    exchange(session, 0, 1);
+    check_stats(session, 10);
+
+    /* A virtqueue that moves cannot be asked, nor reset when the device
+     * stops: it must not count twice after that. */
+    guest_move_vring(vid, 0);
+    guest_move_vring(vid, 1);
+    check_stats(session, 10);
+    guest_stop(vid);
+    check_stats(session, 10);
+    guest_disconnect(guest_connect(vhost_session_path(session)));
+    check_stats(session, 10);
+    guest_start(vid, 1);
+    check_stats(session, 10);
+    exchange(session, 0, 1);
+    check_stats(session, 11);
+    guest_reset_owner(vid);
+    check_stats(session, 11);
+    guest_start(vid, 1);
+    exchange(session, 0, 1);
+    check_stats(session, 12);
+
+    /* Nor may it be lost when another guest takes over. */
+    guest_move_vring(vid, 0);
+    guest_move_vring(vid, 1);
+    connect_guest(session, 1);
+    guest_disconnect(vid);
+    CHECK(vhost_session_device(session));
+    check_stats(session, 12);
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static void
+test_restart(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid = connect_guest(session, 3);
+
+    check_demand(session, true, 3, 3, 0);
+    CHECK(reconfigure(netdev));
+    forget_log();
+
+    /* A driver that is loaded again, and a guest that reboots, want what they
+     * had; to forget that would cost reconfigurations for nothing. */
+    for (int i = 0; i < 20; i++) {
+        guest_stop(vid);
+        CHECK(!vhost_session_device(session));
+        CHECK(!guest_is_running(vid));
+        pass_time(2 * VHOST_SETTLE_TIME);
+        CHECK(!vhost_session_wants_less(session));
+        guest_start(vid, 1);
+        guest_disconnect(vid);
+        CHECK(!vhost_session_wants_less(session));
+        vid = connect_guest(session, 3);
+        CHECK(!netdev_is_reconf_required(netdev));
+        check_demand(session, true, 3, 3, 0);
+    }
+    CHECK_LOGGED("vHost Device '/proc/self/cwd/s0' has been removed");
+    CHECK_LOGGED("changed to 'disabled'");
+
+    /* RESET_OWNER disables all virtqueues, without saying so. */
+    guest_reset_owner(vid);
+    CHECK(!vhost_session_device(session));
+    guest_start(vid, 1);
+    CHECK_INT(txq_target(session, 1), 0);
+    CHECK(rxq_enabled(vhost_session_device(session), 0));
+    CHECK(!rxq_enabled(vhost_session_device(session), 1));
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static void
+test_disconnect(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid;
+
+    /* Before any virtqueue is set up. */
+    guest_disconnect(guest_connect(vhost_session_path(session)));
+    CHECK(!netdev_is_reconf_required(netdev));
+
+    /* With half of them. */
+    vid = guest_connect(vhost_session_path(session));
+    guest_set_vring(vid, 1, true);
+    guest_disconnect(vid);
+    CHECK(!netdev_is_reconf_required(netdev));
+    check_demand(session, false, 1, 1, VHOST_NODE_UNKNOWN);
+
+    vid = connect_guest(session, 3);
+    check_demand(session, true, 3, 3, 0);
+    CHECK(reconfigure(netdev));
+    guest_disconnect(vid);
+    CHECK(!vhost_session_device(session));
+    CHECK_LOGGED("connection has been destroyed");
+    CHECK(!vhost_session_wants_less(session));
+    check_demand(session, true, 3, 3, 0);
+    pass_time(VHOST_SETTLE_TIME);
+    CHECK(vhost_session_wants_less(session));
+    check_demand(session, false, 1, 1, 0);
+    pass_time(VHOST_SETTLE_TIME);
+    CHECK(!vhost_session_wants_less(session));
+
+    /* What one guest had enabled is no business of the next. */
+    vid = guest_connect(vhost_session_path(session));
+    guest_start(vid, 1);
+    CHECK(reconfigure(netdev));
+    check_demand(session, true, 1, 1, 0);
+    CHECK_INT(txq_target(session, 1), 0);
+    CHECK(!rxq_enabled(vhost_session_device(session), 1));
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static void *
+do_nothing(void *aux OVS_UNUSED)
+{
+    return NULL;
+}
+
+static void
+test_close(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *s0 = open_session("s0");
+    struct vhost_session *s1 = open_session("s1");
+    int vid = connect_guest(s0, 2), other;
+
+    /* With the guest connected, and somebody else besides. */
+    CHECK(guest_connect(vhost_session_path(s0)) >= 0);
+    vhost_session_close(s0);
+    CHECK_LOGGED("vHost Device '/proc/self/cwd/s0' has been removed");
+    CHECK_STR(vhost_session_path_user(path_of("s0")), NULL);
+
+    /* The guest's end is of no consequence any more... */
+    forget_log();
+    guest_set_vring(vid, 1, false);
+    guest_disconnect(vid);
+    CHECK_INT(stub_vhost.ops->vring_state_changed(vid, 1, false), 0);
+    CHECK_STR(read_log(), "");
+
+    /* ...not even if the library gives its number to another socket's. */
+    other = connect_guest(s1, 1);
+    CHECK_INT(other, vid);
+    CHECK_INT(vhost_session_device(s1)->vid, vid);
+    check_demand(s1, true, 1, 1, 0);
+
+    /* The path is free. */
+    s0 = open_session("s0");
+    check_demand(s0, false, 1, 1, VHOST_NODE_UNKNOWN);
+    connect_guest(s0, 1);
+
+    /* With more than one thread, too, whatever the state of this one, which
+     * must not change. */
+    xpthread_join(ovs_thread_create("once", do_nothing, NULL), NULL);
+    CHECK(!ovsrcu_is_quiescent());
+    vhost_session_close(s0);
+    CHECK(!ovsrcu_is_quiescent());
+    ovsrcu_quiesce_start();
+    vhost_session_close(s1);
+    CHECK(ovsrcu_is_quiescent());
+    ovsrcu_quiesce_end();
+
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+static struct ovs_mutex outer_mutex = OVS_MUTEX_INITIALIZER;
+static atomic_bool wants_mutex = false;
+
+/* A thread that does not quiesce, because it waits for a lock. */
+static void *
+wait_for_mutex(void *aux OVS_UNUSED)
+{
+    atomic_store(&wants_mutex, true);
+    ovs_mutex_lock(&outer_mutex);
+    ovs_mutex_unlock(&outer_mutex);
+    return NULL;
+}
+
+static void *
+connect_one(void *session)
+{
+    connect_guest(session, 1);
+    return NULL;
+}
+
+static void *
+stop_guest(void *vidp)
+{
+    guest_stop(*(int *) vidp);
+    return NULL;
+}
+
+/* A session is closed with a lock held that a thread wants, which therefore
+ * does not quiesce, while librte_vhost's event thread waits for it to
+ * quiesce. */
+static void
+test_close_locked(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid = connect_guest(session, 1);
+    pthread_t waiter, events;
+    bool ready = false;
+
+    ovs_mutex_lock(&outer_mutex);
+    waiter = ovs_thread_create("waiter", wait_for_mutex, NULL);
+    while (!ready) {
+        atomic_read(&wants_mutex, &ready);
+    }
+    CHECK(!pthread_create(&events, NULL, stop_guest, &vid));
+    while (vhost_session_device(session)) {
+        xnanosleep(1000 * 1000);
+    }
+    vhost_session_close(session);
+    ovs_mutex_unlock(&outer_mutex);
+
+    CHECK(!pthread_join(events, NULL));
+    CHECK(!pthread_join(waiter, NULL));
+
+    /* The same with a device that runs. */
+    session = open_session("s0");
+    CHECK(!pthread_create(&events, NULL, connect_one, session));
+    CHECK(!pthread_join(events, NULL));
+    CHECK(vhost_session_device(session));
+    atomic_store(&wants_mutex, false);
+    ready = false;
+    ovs_mutex_lock(&outer_mutex);
+    waiter = ovs_thread_create("waiter", wait_for_mutex, NULL);
+    while (!ready) {
+        atomic_read(&wants_mutex, &ready);
+    }
+    vhost_session_close(session);
+    ovs_mutex_unlock(&outer_mutex);
+    CHECK(!pthread_join(waiter, NULL));
+
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+/* Stress: the event thread's guests come and go, two threads exchange packets
+ * as PMD threads do, and the main thread asks questions and closes sessions,
+ * all at once. */
+
+#define N_SLOTS 3
+#define STRESS_MS 1000
+
+static struct slot {
+    char name[16];
+
+    /* Write-locked to change 'session', as the datapath stops all PMD threads
+     * to reconfigure a port. */
+    struct ovs_rwlock rwlock;
+    struct vhost_session *session;
+} slots[N_SLOTS];
+
+static atomic_bool stop = false;
+static atomic_count n_exchanged = ATOMIC_COUNT_INIT(0);
+static atomic_count n_devices = ATOMIC_COUNT_INIT(0);
+static struct rte_mempool *stress_mp;
+
+static bool
+is_stopped(void)
+{
+    bool value;
+
+    atomic_read(&stop, &value);
+    return value;
+}
+
+static void *
+stress_events(void *aux OVS_UNUSED)
+{
+    int vids[N_SLOTS] = { -1, -1, -1 };
+
+    while (!is_stopped()) {
+        unsigned int i = random_range(N_SLOTS);
+
+        switch (random_range(6)) {
+        case 0:
+            guest_disconnect(vids[i]);
+            vids[i] = guest_connect(path_of(slots[i].name));
+            break;
+        case 1:
+        case 2:
+            guest_start(vids[i], 1 + random_range(4));
+            atomic_count_inc(&n_devices);
+            break;
+        case 3:
+            guest_stop(vids[i]);
+            break;
+        default:
+            guest_set_vring(vids[i], random_range(8), random_range(2));
+            break;
+        }
+    }
+    return NULL;
+}
+
+static void
+stress_exchange(struct vhost_device *device)
+{
+    unsigned int pair = random_range(4);
+    struct vhost_queue *rxq = &device->rxqs[pair];
+    struct rte_mbuf *mbufs[32];
+    unsigned int n;
+    int target;
+
+    n = device->datapath->dequeue(device, rxq, stress_mp, mbufs, 32, NULL);
+    device->datapath->n_pending(device, rxq);
+    atomic_count_set(&n_exchanged, atomic_count_get(&n_exchanged) + n);
+
+    atomic_read_relaxed(&device->txq_map[pair], &target);
+    CHECK(target < 4);
+    if (target >= 0 && n) {
+        rte_spinlock_lock(&device->txqs[target].lock);
+        device->datapath->enqueue(device, &device->txqs[target], mbufs, n,
+                                  NULL);
+        rte_spinlock_unlock(&device->txqs[target].lock);
+    }
+    rte_pktmbuf_free_bulk(mbufs, n);
+}
+
+static void *
+stress_pmd(void *aux OVS_UNUSED)
+{
+    while (!is_stopped()) {
+        for (int i = 0; i < N_SLOTS; i++) {
+            if (!ovs_rwlock_tryrdlock(&slots[i].rwlock)) {
+                struct vhost_device *device
+                    = vhost_session_device(slots[i].session);
+
+                if (device) {
+                    stress_exchange(device);
+                }
+                ovs_rwlock_unlock(&slots[i].rwlock);
+            }
+        }
+        ovsrcu_quiesce();
+    }
+    return NULL;
+}
+
+static void
+set_session(struct slot *slot, struct vhost_session *session)
+{
+    ovs_rwlock_wrlock(&slot->rwlock);
+    slot->session = session;
+    ovs_rwlock_unlock(&slot->rwlock);
+}
+
+static void
+stress_main(struct slot *slot)
+{
+    struct vhost_session *session = slot->session;
+    struct netdev_custom_stats custom = { .size = 0 };
+    struct vhost_vring_stats rx, tx;
+    struct vhost_demand demand;
+
+    switch (random_range(8)) {
+    case 0:
+        set_session(slot, NULL);
+        vhost_session_close(session);
+        set_session(slot, open_session(slot->name));
+        break;
+    case 1:
+    case 2:
+        vhost_session_add_vring_stats(session, &custom);
+        netdev_free_custom_stats_counters(&custom);
+        break;
+    case 3:
+    case 4:
+        vhost_session_take_demand(session, &demand);
+        CHECK(demand.n_rxqs >= 1 && demand.n_rxqs <= 4);
+        break;
+    default:
+        memset(&rx, 0, sizeof rx);
+        memset(&tx, 0, sizeof tx);
+        vhost_session_add_stats(session, &rx, &tx);
+        break;
+    }
+    reconfigure(netdev);
+    ovsrcu_quiesce();
+}
+
+static void
+test_stress(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    long long int end = time_msec() + STRESS_MS;
+    pthread_t events, pmds[2];
+    unsigned int n = 0;
+
+    stub_vhost.endless = true;
+    stress_mp = make_mempool();
+    for (int i = 0; i < N_SLOTS; i++) {
+        snprintf(slots[i].name, sizeof slots[i].name, "s%d", i);
+        ovs_rwlock_init(&slots[i].rwlock);
+        slots[i].session = open_session(slots[i].name);
+    }
+    for (int i = 0; i < ARRAY_SIZE(pmds); i++) {
+        pmds[i] = ovs_thread_create("pmd", stress_pmd, NULL);
+    }
+    CHECK(!pthread_create(&events, NULL, stress_events, NULL));
+
+    while (time_msec() < end) {
+        stress_main(&slots[random_range(N_SLOTS)]);
+        n++;
+    }
+
+    atomic_store(&stop, true);
+    ovsrcu_quiesce_start();
+    CHECK(!pthread_join(events, NULL));
+    for (int i = 0; i < ARRAY_SIZE(pmds); i++) {
+        CHECK(!pthread_join(pmds[i], NULL));
+    }
+    ovsrcu_quiesce_end();
+
+    /* It was no idle time. */
+    printf("%u packets, %u starts, %u questions\n",
+           atomic_count_get(&n_exchanged), atomic_count_get(&n_devices), n);
+    CHECK(atomic_count_get(&n_exchanged) > 0);
+    CHECK(atomic_count_get(&n_devices) > 10);
+    for (int i = 0; i < N_SLOTS; i++) {
+        vhost_session_close(slots[i].session);
+    }
+    netdev_close(netdev);
+    check_sessions_closed();
+    CHECK_INT(rte_mempool_in_use_count(stress_mp), 0);
+}
+
+const struct vhost_test session_tests[] = {
+    { "session-open", test_open, true },
+    { "session-open-errors", test_open_errors, true },
+    { "session-start", test_start, true },
+    { "session-demand", test_demand, true },
+    { "session-txq-map", test_txq_map, true },
+    { "session-node", test_node, true },
+    { "session-second-guest", test_second_guest, true },
+    { "session-refusals", test_refusals, true },
+    { "session-stats", test_stats, true },
+    { "session-restart", test_restart, true },
+    { "session-disconnect", test_disconnect, true },
+    { "session-close", test_close, true },
+    { "session-close-locked", test_close_locked, true },
+    { "session-stress", test_stress, true },
+    { NULL, NULL, false },
+};

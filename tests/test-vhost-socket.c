@@ -1,0 +1,277 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+#undef NDEBUG
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "test-vhost.h"
+#include "util.h"
+#include "vhost-config.h"
+#include "vhost-socket.h"
+
+/* Returns a socket of 'type' bound to 'path'. */
+static int
+bind_socket(const char *path, int type)
+{
+    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+    ovs_strlcpy(sun.sun_path, path, sizeof sun.sun_path);
+    if (fd < 0 || bind(fd, (struct sockaddr *) &sun, sizeof sun)) {
+        ovs_fatal(errno, "cannot bind to %s", path);
+    }
+    return fd;
+}
+
+static void
+make_stale_socket(const char *path)
+{
+    close(bind_socket(path, SOCK_STREAM));
+}
+
+static bool
+exists(const char *path)
+{
+    struct stat s;
+
+    return !lstat(path, &s);
+}
+
+static void
+check_path(const char *path, int expected, const char *part)
+{
+    char *error = NULL;
+
+    CHECK_INT(vhost_socket_check_path(path, &error), expected);
+    if (expected) {
+        CHECK_HAS(error, part);
+    }
+    free(error);
+}
+
+static void
+test_path(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    char path[109];
+
+    check_path("/a", 0, NULL);
+    check_path("", EINVAL, "is empty");
+    check_path("relative", EINVAL, "\"relative\" is relative");
+    check_path("./x", EINVAL, "is relative");
+
+    /* 107 bytes and the null terminator are what a sockaddr_un takes. */
+    memset(path, 'x', sizeof path);
+    path[0] = '/';
+    path[107] = '\0';
+    check_path(path, 0, NULL);
+    path[107] = 'x';
+    path[108] = '\0';
+    check_path(path, ENAMETOOLONG, "is 108 bytes long");
+    check_path(path, ENAMETOOLONG, "at most 107");
+}
+
+/* Checks that what is at 'path' stays there. */
+static void
+check_left_alone(const char *path, int expected, const char *part)
+{
+    char *error = NULL;
+
+    CHECK_INT(vhost_socket_remove_stale(path, &error), expected);
+    CHECK_HAS(error, part);
+    CHECK_HAS(error, path);
+    CHECK(exists(path));
+    free(error);
+}
+
+static void
+test_stale(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    const char *path = path_of("socket");
+    char *error = NULL;
+
+    /* Nothing there, nothing to do. */
+    CHECK_INT(vhost_socket_remove_stale(path, &error), 0);
+    CHECK(!error);
+    CHECK_STR(read_log(), "");
+
+    make_stale_socket(path);
+    CHECK_INT(vhost_socket_remove_stale(path, &error), 0);
+    CHECK(!error);
+    CHECK(!exists(path));
+    CHECK_LOGGED("Removed stale vhost socket");
+
+    /* Whether there is one cannot be told. */
+    CHECK(!close(open(path_of("file"), O_CREAT | O_WRONLY, 0666)));
+    CHECK_INT(vhost_socket_remove_stale(path_of("file/socket"), &error),
+              ENOTDIR);
+    CHECK_HAS(error, "file/socket");
+    free(error);
+
+    /* There is no place for it. */
+    CHECK_INT(vhost_socket_remove_stale(path_of("missing/socket"), &error),
+              ENOENT);
+    CHECK_HAS(error, "directory \"/proc/self/cwd/missing\"");
+    free(error);
+
+    /* It cannot be removed.  (Root may do anything.) */
+    if (geteuid()) {
+        CHECK(!mkdir("locked", 0777));
+        make_stale_socket(path_of("locked/socket"));
+        CHECK(!chmod("locked", 0555));
+        check_left_alone(path_of("locked/socket"), EACCES,
+                         "cannot remove stale");
+        CHECK_INT(vhost_socket_remove_stale(path_of("locked/new"), &error),
+                  EACCES);
+        CHECK_HAS(error, "cannot create vhost socket");
+        free(error);
+        CHECK(!chmod("locked", 0777));
+
+        CHECK(!chmod("locked/socket", 0));
+        check_left_alone(path_of("locked/socket"), EADDRINUSE,
+                         "Permission denied");
+    }
+}
+
+static void
+test_live(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    const char *path = path_of("socket");
+    int server = bind_socket(path, SOCK_STREAM | SOCK_NONBLOCK);
+    int client, datagram;
+
+    CHECK(!listen(server, 1));
+    check_left_alone(path, EADDRINUSE, "another process listens on it");
+
+    /* The listener saw nothing, and others still reach it. */
+    CHECK(accept(server, NULL, NULL) < 0 && errno == EAGAIN);
+    client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ovs_strlcpy(sun.sun_path, path, sizeof sun.sun_path);
+    CHECK(!connect(client, (struct sockaddr *) &sun, sizeof sun));
+    CHECK(!close(accept(server, NULL, NULL)));
+    close(client);
+
+    /* Nor may it be disturbed while it has no room for more clients. */
+    for (int i = 0; i < 4; i++) {
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        ignore(connect(client, (struct sockaddr *) &sun, sizeof sun));
+    }
+    check_left_alone(path, EADDRINUSE, "another process listens on it");
+    close(server);
+
+    datagram = bind_socket(path_of("datagram"), SOCK_DGRAM);
+    check_left_alone(path_of("datagram"), EADDRINUSE, "listens on it");
+    close(datagram);
+}
+
+static void
+test_other_files(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct stat s;
+    int fd = open("file", O_CREAT | O_WRONLY, 0666);
+
+    CHECK_INT(write(fd, "precious", 8), 8);
+    close(fd);
+    check_left_alone(path_of("file"), EEXIST, "is not a socket");
+    CHECK(!stat("file", &s) && s.st_size == 8);
+
+    CHECK(!mkdir("directory", 0777));
+    check_left_alone(path_of("directory"), EEXIST, "is not a socket");
+    CHECK(!mkfifo("fifo", 0666));
+    check_left_alone(path_of("fifo"), EEXIST, "is not a socket");
+
+    /* A symbolic link may point into somebody else's directory. */
+    CHECK(!symlink("nowhere", "dangling"));
+    check_left_alone(path_of("dangling"), EEXIST, "is not a socket");
+    make_stale_socket(path_of("stale"));
+    CHECK(!symlink("stale", "link"));
+    check_left_alone(path_of("link"), EEXIST, "is not a socket");
+    CHECK(exists("stale"));
+}
+
+static void
+test_access(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_socket_access none = { .has_mode = false };
+    struct vhost_socket_access mode = { .has_mode = true, .mode = 0640 };
+    struct vhost_socket_access owner = { .has_owner = true };
+    const char *path = path_of("socket");
+    char *error = NULL;
+    struct stat s;
+
+    make_stale_socket(path);
+    CHECK(!chmod(path, 0755));
+    CHECK_INT(vhost_socket_set_access(path, &none, &error), 0);
+    CHECK(!lstat(path, &s));
+    CHECK_INT(s.st_mode & 07777, 0755);
+    CHECK_INT(s.st_uid, geteuid());
+
+    CHECK_INT(vhost_socket_set_access(path, &mode, &error), 0);
+    CHECK(!lstat(path, &s));
+    CHECK_INT(s.st_mode & 07777, 0640);
+
+    owner.uid = geteuid() ? geteuid() : 1;
+    owner.gid = geteuid() ? getegid() : 2;
+    CHECK_INT(vhost_socket_set_access(path, &owner, &error), 0);
+    CHECK(!lstat(path, &s));
+    CHECK_INT(s.st_uid, owner.uid);
+    CHECK_INT(s.st_gid, owner.gid);
+
+    /* The group alone. */
+    owner.uid = -1;
+    owner.gid = geteuid() ? getegid() : 3;
+    CHECK_INT(vhost_socket_set_access(path, &owner, &error), 0);
+    CHECK(!lstat(path, &s));
+    CHECK_INT(s.st_uid, geteuid() ? geteuid() : 1);
+    CHECK_INT(s.st_gid, owner.gid);
+
+    CHECK_INT(vhost_socket_set_access(path_of("none"), &mode, &error),
+              ENOENT);
+    CHECK_HAS(error, "vhost-sock-mode: cannot set permissions of");
+    CHECK_HAS(error, "none\" to 0640");
+    free(error);
+    error = NULL;
+
+    CHECK_INT(vhost_socket_set_access(path_of("none"), &owner, &error),
+              ENOENT);
+    CHECK_HAS(error, "vhost-sock-owner: cannot set owner of");
+    free(error);
+
+    if (geteuid()) {
+        owner.uid = 0;
+        CHECK_INT(vhost_socket_set_access(path, &owner, &error), EPERM);
+        CHECK_HAS(error, "Operation not permitted");
+        free(error);
+    }
+}
+
+const struct vhost_test socket_tests[] = {
+    { "socket-path", test_path, false },
+    { "socket-stale", test_stale, false },
+    { "socket-live", test_live, false },
+    { "socket-other-files", test_other_files, false },
+    { "socket-access", test_access, false },
+    { NULL, NULL, false },
+};
