@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What the commands in this directory share: they source it.
+
+# The repository.
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# The guests' kernel and initial file system.
+images=$top/_build/guest
+# The installation of the switch.
+prefix=$top/_install
+# The run directory.  Functions that run as a step do so in a subshell, so what
+# they start and change is written down here:
+#   NAME.pid    a process, whose command line names the directory
+#   NAME.log    what it said
+#   pages       the number of hugepages that were added
+run=''
+
+die() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+need_root() {
+    (( EUID == 0 )) || die "needs root, for $1"
+}
+
+# now: milliseconds.  took SINCE: the seconds since then.
+now() {
+    echo "$(( ${EPOCHREALTIME/[.,]/} / 1000 ))"
+}
+
+took() {
+    local ms=$(( $(now) - $1 ))
+    printf '%d.%d s' $((ms / 1000)) $((ms % 1000 / 100))
+}
+
+# step LOG TITLE COMMAND...: runs a command or function with its output in LOG,
+# says what it is and how long it took.  If it fails, shows the end of LOG and
+# exits.
+step() {
+    local log=$1 title=$2 start status
+    shift 2
+    start=$(now)
+    printf '%-58s ' "$title ..."
+    # Where a status is tested, "set -e" does not work.
+    set +e
+    (set -e; "$@") > "$log" 2>&1 < /dev/null
+    status=$?
+    set -e
+    if (( status )); then
+        printf 'failed after %s\n' "$(took "$start")"
+        tail -n 25 "$log" | sed 's/^/    /' >&2
+        die "failed: $title"
+    fi
+    printf '%s\n' "$(took "$start")"
+}
+
+# wait_until SECONDS COMMAND...
+wait_until() {
+    local deadline=$(( $(now) + $1 * 1000 ))
+    shift
+    until "$@"; do
+        (( $(now) < deadline )) || return 1
+        sleep 0.1
+    done
+}
+
+# Packages.
+
+# need_packages LOG PACKAGE...: installs those that are missing.
+need_packages() {
+    local log=$1 package missing=()
+    shift
+    command -v dpkg-query > /dev/null || return 0
+    for package in "$@"; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null) \
+           == installed ]] || missing+=("$package")
+    done
+    (( ${#missing[@]} )) || return 0
+    (( EUID == 0 )) || die "packages are missing, install them as root with:
+    apt-get install ${missing[*]}"
+    step "$log" "Installing ${#missing[@]} packages" \
+        install_packages "${missing[@]}"
+}
+
+install_packages() {
+    echo "installing $*"
+    update_package_lists
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 \
+        install --no-install-recommends "$@"
+}
+
+# A list that can't be had is no reason to stop: another one may do.
+update_package_lists() {
+    apt-get -q update || true
+}
+
+# unpack_backports DIR PACKAGE...: unpacks the packages, of Debian's backports
+# for this release, to DIR.  Installs nothing, and leaves apt's lists alone.
+unpack_backports() {
+    local dir=$1 uri release options package
+    shift
+    [[ ! -d $dir ]] || return 0
+    rm -rf "$dir.tmp"
+    mkdir -p "$dir.tmp/lists" "$dir.tmp/tree"
+    cd "$dir.tmp"
+    # The mirror is the one that this machine has its release from.
+    read -r uri release < <(
+        apt-get indextargets --format '$(REPO_URI) $(CODENAME)' \
+            'Created-By: Packages' 'Origin: Debian' 'Label: Debian')
+    [[ -n ${release-} ]] || die "apt has no lists of Debian's packages"
+    echo "deb $uri $release-backports main" > sources.list
+    options=(-q -o "Dir::Etc::SourceList=$PWD/sources.list"
+             -o Dir::Etc::SourceParts=/dev/null
+             -o "Dir::State::Lists=$PWD/lists" -o APT::Sandbox::User=root)
+    apt-get "${options[@]}" update
+    apt-get "${options[@]}" download "${@/%//$release-backports}"
+    for package in *.deb; do
+        dpkg-deb -x "$package" tree
+    done
+    mv tree "$dir"
+    cd "$dir"
+    rm -r "$dir.tmp"
+}
+
+# Hugepages.
+
+hugepages_dir=/sys/kernel/mm/hugepages/hugepages-2048kB
+
+free_hugepages() {
+    echo $(( $(< $hugepages_dir/free_hugepages) - $(< $hugepages_dir/resv_hugepages) ))
+}
+
+# add_hugepages MIB: adds 2-MiB hugepages until MIB are free.
+add_hugepages() {
+    local missing before
+    [[ -d $hugepages_dir ]] || die "this kernel has no hugepages of 2 MiB"
+    missing=$(( $1 / 2 - $(free_hugepages) ))
+    (( missing > 0 )) || return 0
+    before=$(< $hugepages_dir/nr_hugepages)
+    echo $((before + missing)) > $hugepages_dir/nr_hugepages
+    if (( $(free_hugepages) < $1 / 2 )); then
+        # Memory may be free but scattered.
+        sync
+        echo 1 > /proc/sys/vm/compact_memory
+        echo $((before + missing)) > $hugepages_dir/nr_hugepages
+    fi
+    echo $(( $(< $hugepages_dir/nr_hugepages) - before )) > "$run/pages"
+    (( $(free_hugepages) >= $1 / 2 )) \
+        || die "needs $1 MiB of hugepages, the kernel has memory for" \
+               "$(( $(free_hugepages) * 2 )) MiB"
+}
+
+# Gives back those that add_hugepages added.
+remove_hugepages() {
+    [[ -s $run/pages ]] || return 0
+    echo $(( $(< $hugepages_dir/nr_hugepages) - $(< "$run/pages") )) \
+        > $hugepages_dir/nr_hugepages
+    rm "$run/pages"
+}
+
+# Processes.
+
+# is_ours PID: does it run, with our run directory on its command line?
+is_ours() {
+    [[ -n $1 ]] && tr '\0' ' ' 2> /dev/null < "/proc/$1/cmdline" \
+        | grep -qF "$run/"
+}
+
+is_gone() {
+    ! is_ours "$1"
+}
+
+# end_process NAME: ends it, gently first.
+end_process() {
+    local pid
+    pid=$(cat "$run/$1.pid" 2> /dev/null) || return 0
+    ! is_ours "$pid" || kill "$pid"
+    wait_until 10 is_gone "$pid" || kill -KILL "$pid"
+    wait_until 10 is_gone "$pid"
+}
+
+# The switch of the installation $prefix, with a database, both in $run.
+
+vsctl() {
+    "$prefix/bin/ovs-vsctl" --timeout=30 --db="unix:$run/db.sock" "$@"
+}
+
+appctl() {
+    "$prefix/bin/ovs-appctl" --timeout=30 --target="$run/switch.ctl" "$@"
+}
+
+start_database() {
+    "$prefix/bin/ovsdb-tool" create "$run/conf.db" \
+        "$prefix/share/openvswitch/vswitch.ovsschema"
+    "$prefix/sbin/ovsdb-server" --detach --no-chdir \
+        --pidfile="$run/database.pid" --log-file="$run/database.log" \
+        --unixctl="$run/database.ctl" --remote="punix:$run/db.sock" \
+        -vconsole:off "$run/conf.db"
+    vsctl --no-wait init
+}
+
+# start_switch MIB: with MIB of memory on each node, one PMD thread, and a
+# network namespace, in which its bridges' devices can't meet others.
+start_switch() {
+    local nodes memory
+    nodes=$(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' \
+            | wc -l)
+    memory=$(printf "$1%.0s," $(seq "$nodes"))
+    vsctl --no-wait set Open_vSwitch . other_config:dpdk-init=true \
+        other_config:dpdk-extra=--no-pci \
+        other_config:dpdk-socket-limit="${memory%,}" \
+        other_config:pmd-cpu-mask="$(cpu_mask "$(last_cpu)")"
+    OVS_RUNDIR=$run OVS_LOGDIR=$run OVS_DBDIR=$run \
+        unshare --net "$prefix/sbin/ovs-vswitchd" --detach --no-chdir \
+        --pidfile="$run/switch.pid" --log-file="$run/switch.log" \
+        --unixctl="$run/switch.ctl" -vconsole:off "unix:$run/db.sock"
+}
+
+# The last CPU that this process may use.
+last_cpu() {
+    sed -n 's/^Cpus_allowed_list:.*[^0-9]//p' /proc/self/status
+}
+
+# cpu_mask CPU: the hexadecimal mask, which may have more than 64 bits.
+cpu_mask() {
+    local zeros
+    printf -v zeros '%*s' $(( $1 / 4 )) ''
+    printf '0x%x%s' $(( 1 << $1 % 4 )) "${zeros// /0}"
+}
+
+# Removing the ports first has the switch close their sockets.
+end_switch() {
+    [[ ! -S $run/switch.ctl ]] || appctl exit --cleanup || true
+    end_process switch
+}
+
+# Virtual machines: Debian's kernel, of which nothing is installed, and busybox.
+
+# make_image PACKAGE INIT MODULE...: makes $images/vmlinuz, the kernel that
+# Debian's metapackage stands for, and $images/initrd, in which the function
+# INIT prints the first process, /modules has the MODULEs, those that others
+# depend on first, and $programs are.  What is there and still good stays.
+programs=()
+make_image() {
+    local version module number=100 script
+    script=$(realpath "$0")
+
+    mkdir -p "$images"
+    cd "$images"
+    [[ -d kernel ]] || fetch_kernel "$1"
+    [[ ! initrd -nt $top/utilities/ovs-vhost-lib.sh \
+       || ! initrd -nt $script ]] || return 0
+
+    version=$(ls kernel/lib/modules)
+    depmod -b kernel "$version"
+    rm -rf root
+    mkdir -p root/bin root/dev root/modules root/proc root/sys
+    cp "$(type -P busybox)" root/bin
+    "$2" > root/init
+    chmod +x root/init
+    add_programs root "${programs[@]}"
+    while read -r module; do
+        number=$((number + 1))
+        cp "$module" "root/modules/$number-${module##*/}"
+    done < <(modprobe -d kernel -S "$version" -a --show-depends "${@:3}" \
+                 | awk '$1 == "insmod" && !seen[$2]++ { print $2 }')
+    cp "kernel/boot/vmlinuz-$version" vmlinuz
+    pack_initrd root > initrd.tmp
+    mv initrd.tmp initrd
+}
+
+pack_initrd() {
+    (cd "$1" && find . | cpio -o -H newc --quiet | gzip)
+}
+
+# add_programs DIR FILE...: copies programs and what they are linked with:
+# libraries to where they are here, programs to /bin.
+add_programs() {
+    local dir=$1 file
+    shift
+    for file in "$@"; do
+        cp "$file" "$dir/bin"
+        ldd "$file" | grep -o '/[^ ]*' | xargs -rI '{}' cp -L --parents '{}' "$dir"
+    done
+}
+
+# fetch_kernel PACKAGE: unpacks it to the directory "kernel".
+fetch_kernel() {
+    local package
+    package=$(latest_kernel "$1")
+    if [[ -z $package ]]; then
+        update_package_lists
+        package=$(latest_kernel "$1")
+    fi
+    rm -rf kernel.tmp "$package"_*.deb
+    apt-get -q download "$package"
+    dpkg-deb -x "$package"_*.deb kernel.tmp
+    rm "$package"_*.deb
+    mv kernel.tmp kernel
+}
+
+latest_kernel() {
+    apt-cache depends "$1" | awk '$1 == "Depends:" { print $2; exit }'
+}
+
+# Does a virtual machine under KVM run?  /dev/kvm may be there, and accept some
+# that do not: try one.  Its boot sector writes 1 to the exit port, which makes
+# for exit status 3.
+kvm_works() {
+    local status=0
+    {
+        printf '\xba\x01\x05'       # mov $0x501, %dx
+        printf '\xb0\x01\xee'       # mov $1, %al; out %al, (%dx)
+        printf '\xf4\xeb\xfd'       # hlt; jmp back
+        head -c 501 /dev/zero
+        printf '\x55\xaa'
+    } > "$run/boot-sector"
+    timeout --kill-after=1 3 qemu-system-x86_64 -accel kvm -nodefaults \
+        -display none -device isa-debug-exit,iobase=0x501 \
+        -drive "file=$run/boot-sector,format=raw,if=floppy" || status=$?
+    (( status == 3 ))
+}
