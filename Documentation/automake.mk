@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+
+DOC_SOURCE = \
+	Documentation/conf.py \
+	Documentation/howto/guests-libvirt.xml \
+	Documentation/howto/guests-ovirt.xml \
+	Documentation/howto/guests.rst \
+	Documentation/howto/numa-bad.svg \
+	Documentation/howto/numa-good.svg \
+	Documentation/howto/numa-walk-through.sh \
+	Documentation/howto/numa.rst \
+	Documentation/howto/vhost-user.rst \
+	Documentation/index.rst \
+	Documentation/internals/operation.rst \
+	Documentation/internals/patches.rst \
+	Documentation/performance.rst \
+	Documentation/quickstart.rst \
+	Documentation/reference/numa-lab.rst \
+	Documentation/reference/placement.rst \
+	Documentation/reference/plugins.rst \
+	Documentation/reference/ports.rst
+EXTRA_DIST += $(DOC_SOURCE)
+
+SPHINXBUILD = sphinx-build
+
+# Warnings are errors: a page that nobody links to, a link to nowhere.
+docs-check: $(DOC_SOURCE)
+	$(SPHINXBUILD) -q -W --keep-going -b html $(srcdir)/Documentation \
+	    Documentation/_build/html
+CLEAN_DIRS += Documentation/_build
+
+.PHONY: docs-check
