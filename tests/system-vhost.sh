@@ -182,6 +182,7 @@ kernel module is probably not loaded
 failed to enumerate system datapaths
 dpdkvhostuser ports are considered deprecated
 failed to connect: (No such file|Connection refused)
+another ovs-vswitchd process is running, disabling this process
 recvmsg failed|vhost read message failed
 used->idx \([0-9]+\) mismatches|packets maybe resent for Tx
 reset by peer|Broken pipe|is not connected
