@@ -185,10 +185,12 @@ holdings() {
 }
 
 # is_no_leak BEFORE AFTER: of what holdings() printed, may only the rest of the
-# memory have grown, and by no more than a MiB?
+# memory have grown, and by no more than 5 MiB?  That much is the play of
+# malloc's free memory, which grew for 150 moves and not in the next 150.  A
+# "struct vhost_device" has 80 KiB: lost with each of 100 moves, it is found.
 is_no_leak() {
     paste -d' ' "$1" "$2" | awk '
-        NF != 4 || $4 > $2 + ($1 == "VmRSS" ? 1024 : 0) { bad = 1 }
+        NF != 4 || $4 > $2 + ($1 == "VmRSS" ? 5120 : 0) { bad = 1 }
         END { exit bad || NR != 4 }'
 }
 
