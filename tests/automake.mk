@@ -13,6 +13,7 @@ tests_test_vhost_SOURCES = \
 	tests/stub-rte-vhost.c \
 	tests/stub-rte-vhost.h \
 	tests/test-vhost-config.c \
+	tests/test-vhost-loop.c \
 	tests/test-vhost-mempool.c \
 	tests/test-vhost-native.c \
 	tests/test-vhost-offload.c \

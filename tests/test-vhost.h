@@ -40,6 +40,7 @@ struct vhost_test {
 extern const struct vhost_test config_tests[];
 extern const struct vhost_test socket_tests[];
 extern const struct vhost_test mempool_tests[];
+extern const struct vhost_test loop_tests[];
 extern const struct vhost_test session_tests[];
 extern const struct vhost_test native_tests[];
 extern const struct vhost_test offload_tests[];
