@@ -7,6 +7,10 @@ DOC_SOURCE = \
 	Documentation/howto/guests.rst \
 	Documentation/howto/numa-bad.svg \
 	Documentation/howto/numa-good.svg \
+	Documentation/howto/numa-after.txt \
+	Documentation/howto/numa-before.txt \
+	Documentation/howto/numa-show-local.txt \
+	Documentation/howto/numa-show-remote.txt \
 	Documentation/howto/numa-walk-through.sh \
 	Documentation/howto/numa.rst \
 	Documentation/howto/vhost-user.rst \

@@ -285,6 +285,18 @@ walk() {
     eval "$(walk_text "$1")"
 }
 
+# is_as_documented FILE: what is in "stdout" and in a file of the documentation,
+# but for what is different each time.
+is_as_documented() {
+    local file
+    for file in "$abs_top_srcdir/Documentation/howto/$1" stdout; do
+        sed 's/\(usage\|overhead\): .*/\1: N/; s/memory [0-9]*:[0-9]*,/memory N,/
+             s/0x00[0-9a-f]*/ADDRESS/; s/  *[0-9]* of \([0-9]\)/ N of \1/
+             s/-n\([0-9]\)-[0-9]*/-n\1-N/' "$file" > "${file##*/}.plain"
+    done
+    diff "$1.plain" stdout.plain
+}
+
 walk_guest() {      # N
     walk "guest $1" > "guest$1.log" 2>&1 < /dev/null
     echo $! > "guest$1.pid"
