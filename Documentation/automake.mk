@@ -5,10 +5,10 @@ DOC_SOURCE = \
 	Documentation/howto/guests-libvirt.xml \
 	Documentation/howto/guests-ovirt.xml \
 	Documentation/howto/guests.rst \
-	Documentation/howto/numa-bad.svg \
-	Documentation/howto/numa-good.svg \
 	Documentation/howto/numa-after.txt \
+	Documentation/howto/numa-bad.svg \
 	Documentation/howto/numa-before.txt \
+	Documentation/howto/numa-good.svg \
 	Documentation/howto/numa-show-local.txt \
 	Documentation/howto/numa-show-remote.txt \
 	Documentation/howto/numa-walk-through.sh \
@@ -17,6 +17,7 @@ DOC_SOURCE = \
 	Documentation/index.rst \
 	Documentation/internals/operation.rst \
 	Documentation/internals/patches.rst \
+	Documentation/internals/testing.rst \
 	Documentation/performance.rst \
 	Documentation/quickstart.rst \
 	Documentation/reference/numa-lab.rst \
