@@ -33,11 +33,8 @@
 #include <rte_vhost.h>
 
 #include "dp-packet.h"
-#include "openvswitch/vlog.h"
+#include "vhost-guard.h"
 #include "vhost-offload.h"
-
-VLOG_DEFINE_THIS_MODULE(vhost_datapath_native);
-static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 /* Packets up to this length are copied in line; for longer ones, the C library
  * knows the widest moves of this machine. */
@@ -114,6 +111,17 @@ pass_fault_on(struct vhost_queue *q, struct virtq *vq)
     atomic_read_relaxed(&vq->fault, &fault);
     if (OVS_UNLIKELY(fault)) {
         atomic_store_relaxed(&q->fault, fault);
+    }
+}
+
+/* Ends the access to the memory of 'device' by the user of 'q'. */
+static inline void
+leave_guard(const struct vhost_device *device, struct vhost_queue *q)
+{
+    vhost_guard_leave();
+    if (OVS_UNLIKELY(vhost_guard_is_lost(device->vid))) {
+        ovsrcu_set_hidden(&q->virtq, NULL);
+        atomic_store_relaxed(&q->fault, vhost_guard_fault);
     }
 }
 
@@ -258,10 +266,10 @@ receive_packet(const struct vhost_device *device, struct vhost_queue *q,
     return true;
 }
 
-static uint16_t
-native_dequeue(struct vhost_device *device, struct vhost_queue *q,
-               struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
-               struct vhost_counters *counters)
+static inline uint16_t ALWAYS_INLINE
+dequeue(struct vhost_device *device, struct vhost_queue *q,
+        struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
+        struct vhost_counters *counters)
 {
     struct virtq *vq = ovsrcu_get(struct virtq *, &q->virtq);
     size_t hdr_len = header_len(device);
@@ -304,6 +312,17 @@ native_dequeue(struct vhost_device *device, struct vhost_queue *q,
     count(q, VHOST_VRING_good_packets, n_received);
     count(q, VHOST_VRING_good_bytes, n_bytes);
     return n_received;
+}
+
+static uint16_t
+native_dequeue(struct vhost_device *device, struct vhost_queue *q,
+               struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
+               struct vhost_counters *counters)
+{
+    vhost_guard_enter(device->vid);
+    n = dequeue(device, q, mp, mbufs, n, counters);
+    leave_guard(device, q);
+    return n;
 }
 
 /* "Receives" the RARP that makes the network learn where the guest lives. */
@@ -449,10 +468,9 @@ is_too_large(const struct vhost_device *device,
             && hdr_len + mbuf->pkt_len > buffer->len);
 }
 
-static uint16_t
-native_enqueue(struct vhost_device *device, struct vhost_queue *q,
-               struct rte_mbuf **mbufs, uint16_t n,
-               struct vhost_counters *counters)
+static inline uint16_t ALWAYS_INLINE
+enqueue(struct vhost_device *device, struct vhost_queue *q,
+        struct rte_mbuf **mbufs, uint16_t n, struct vhost_counters *counters)
 {
     struct virtq *vq = ovsrcu_get(struct virtq *, &q->virtq);
     size_t hdr_len = header_len(device);
@@ -510,13 +528,27 @@ native_enqueue(struct vhost_device *device, struct vhost_queue *q,
     return n_packets + n_dropped;
 }
 
+static uint16_t
+native_enqueue(struct vhost_device *device, struct vhost_queue *q,
+               struct rte_mbuf **mbufs, uint16_t n,
+               struct vhost_counters *counters)
+{
+    vhost_guard_enter(device->vid);
+    n = enqueue(device, q, mbufs, n, counters);
+    leave_guard(device, q);
+    return n;
+}
+
 static unsigned int
-native_n_pending(struct vhost_device *device OVS_UNUSED,
-                 struct vhost_queue *q)
+native_n_pending(struct vhost_device *device, struct vhost_queue *q)
 {
     const struct virtq *vq = ovsrcu_get(struct virtq *, &q->virtq);
+    unsigned int n;
 
-    return vq ? virtq_n_available(vq) : 0;
+    vhost_guard_enter(device->vid);
+    n = vq ? virtq_n_available(vq) : 0;
+    vhost_guard_leave();
+    return n;
 }
 
 /* Is a message about the ring or the guest's memory being handled? */
@@ -545,22 +577,8 @@ log_write(void *q_, uint64_t address, uint64_t len)
 static int
 duplicate_callfd(int fd)
 {
-    char path[64], target[64];
-    int flags, n;
-
     fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    if (fd < 0) {
-        return -1;
-    }
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    n = readlink(path, target, sizeof target - 1);
-    target[MAX(n, 0)] = '\0';
-    flags = fcntl(fd, F_GETFL);
-    if (strcmp(target, "anon_inode:[eventfd]")
-        || (!(flags & O_NONBLOCK)
-            && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)) {
-        VLOG_WARN_RL(&rl, "the guest's side offers %s for notifications; "
-                     "it gets none (an eventfd was expected)", target);
+    if (fd >= 0 && !vhost_guard_callfd(fd)) {
         close(fd);
         return -1;
     }
@@ -603,7 +621,8 @@ native_start(struct vhost_device *device, struct vhost_queue *q)
     config.desc = vring.desc;
     config.driver = vring.avail;
     config.device = vring.used;
-    problem = virtq_init(&q->storage, &config);
+    problem = (vhost_guard_is_lost(device->vid) ? vhost_guard_fault
+               : virtq_init(&q->storage, &config));
     atomic_store_relaxed(&q->fault, problem);
     if (problem) {
         q->storage.size = 0;

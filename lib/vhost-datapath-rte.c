@@ -19,10 +19,14 @@
 
 #include "vhost-datapath.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <linux/virtio_config.h>
 #include <rte_vhost.h>
 
 #include "util.h"
+#include "vhost-guard.h"
 
 /* More counters than librte_vhost has for a virtqueue. */
 #define MAX_LIBRARY_STATS 64
@@ -41,13 +45,36 @@ suppress_notifications(struct vhost_device *device, struct vhost_queue *q)
     }
 }
 
+/* Begins a burst on 'q', if it may be used: librte_vhost would go on with rings
+ * whose memory has gone, or that were never given a size. */
+static inline bool
+enter(struct vhost_device *device, struct vhost_queue *q)
+{
+    bool usable;
+
+    atomic_read_relaxed(&q->usable, &usable);
+    if (OVS_UNLIKELY(!usable || vhost_guard_is_lost(device->vid))) {
+        if (usable) {
+            atomic_store_relaxed(&q->fault, vhost_guard_fault);
+        }
+        return false;
+    }
+    vhost_guard_enter(device->vid);
+    suppress_notifications(device, q);
+    return true;
+}
+
 static uint16_t
 rte_dequeue(struct vhost_device *device, struct vhost_queue *q,
             struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
             struct vhost_counters *counters OVS_UNUSED)
 {
-    suppress_notifications(device, q);
-    return rte_vhost_dequeue_burst(device->vid, q->vring, mp, mbufs, n);
+    if (!enter(device, q)) {
+        return 0;
+    }
+    n = rte_vhost_dequeue_burst(device->vid, q->vring, mp, mbufs, n);
+    vhost_guard_leave();
+    return n;
 }
 
 static uint16_t
@@ -55,21 +82,32 @@ rte_enqueue(struct vhost_device *device, struct vhost_queue *q,
             struct rte_mbuf **mbufs, uint16_t n,
             struct vhost_counters *counters OVS_UNUSED)
 {
-    suppress_notifications(device, q);
-    return rte_vhost_enqueue_burst(device->vid, q->vring, mbufs, n);
+    if (!enter(device, q)) {
+        return 0;
+    }
+    n = rte_vhost_enqueue_burst(device->vid, q->vring, mbufs, n);
+    vhost_guard_leave();
+    return n;
 }
 
 static unsigned int
 rte_n_pending(struct vhost_device *device, struct vhost_queue *q)
 {
+    unsigned int n;
+
     /* The library does not know it for packed rings, and leaves garbage in
      * the upper half for split ones. */
     if (vhost_device_has(device, VIRTIO_F_RING_PACKED)) {
         return 0;
     }
-    return (q->vring & 1
-            ? rte_vhost_rx_queue_count(device->vid, q->vring) & UINT16_MAX
-            : rte_vhost_avail_entries(device->vid, q->vring));
+    if (!enter(device, q)) {
+        return 0;
+    }
+    n = (q->vring & 1
+         ? rte_vhost_rx_queue_count(device->vid, q->vring) & UINT16_MAX
+         : rte_vhost_avail_entries(device->vid, q->vring));
+    vhost_guard_leave();
+    return n;
 }
 
 /* With an IOMMU, an address may have to be translated first.  The library does
@@ -81,10 +119,35 @@ rte_is_stalled(struct vhost_device *device,
     return vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM);
 }
 
+/* librte_vhost writes to whatever the guest's side sent for notifications:
+ * puts an eventfd in the place of anything else. */
 static void
-rte_start(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
+secure_callfd(int fd)
 {
+    if (fd >= 0 && !vhost_guard_callfd(fd)) {
+        int eventfd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+        if (eventfd_ >= 0) {
+            dup2(eventfd_, fd);
+            close(eventfd_);
+        }
+    }
+}
+
+/* Called with the library's lock of the virtqueue held, or before it may be
+ * used. */
+static void
+rte_start(struct vhost_device *device, struct vhost_queue *q)
+{
+    struct rte_vhost_vring vring;
+
+    if (rte_vhost_get_vhost_vring(device->vid, q->vring, &vring)
+        || !vring.size) {
+        return;
+    }
+    secure_callfd(vring.callfd);
     atomic_store_relaxed(&q->quiet, false);
+    atomic_store_relaxed(&q->usable, true);
 }
 
 static bool

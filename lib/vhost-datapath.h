@@ -76,8 +76,9 @@ struct vhost_queue {
     /* For transmit queues: packets that wait, or NULL.  See vhost-hold.h. */
     OVSRCU_TYPE(struct vhost_hold *) hold;
 
-    /* For vhost_datapath_rte: was the guest told that it need not notify
-     * us? */
+    /* For vhost_datapath_rte: was it started?  Was the guest told that it need
+     * not notify us? */
+    atomic_bool usable;
     atomic_bool quiet;
 
     /* For vhost_datapath_native. */

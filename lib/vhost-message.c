@@ -54,6 +54,37 @@ static const uint8_t of_one_vring[] = {
     18,                         /* SET_VRING_ENABLE */
 };
 
+/* What to overwrite in a message, so that librte_vhost refuses it. */
+static const struct {
+    uint8_t request;
+    uint8_t start;
+    uint8_t n;
+    uint8_t byte;
+} spoils[] = {
+    { VHOST_REQUEST_SET_FEATURES, PAYLOAD_OFFSET, 8, 0xff },
+    { VHOST_REQUEST_SET_LOG_BASE, PAYLOAD_OFFSET, 16, 0xff },
+    { VHOST_REQUEST_SET_VRING_NUM, PAYLOAD_OFFSET + 4, 4, 0xff },
+    { VHOST_REQUEST_GET_INFLIGHT_FD, PAYLOAD_OFFSET - 4, 4, 0xff },
+    /* It would lose the file descriptor: for no virtqueues, it does no harm. */
+    { VHOST_REQUEST_SET_INFLIGHT_FD, PAYLOAD_OFFSET + 16, 2, 0 },
+};
+
+/* Makes 'message' one that librte_vhost refuses for itself.  If we did, it
+ * would not close the file descriptors that came along. */
+void
+vhost_message_spoil(void *message)
+{
+    uint32_t request;
+
+    memcpy(&request, message, sizeof request);
+    for (size_t i = 0; i < sizeof spoils / sizeof *spoils; i++) {
+        if (spoils[i].request == request) {
+            memset((char *) message + spoils[i].start, spoils[i].byte,
+                   spoils[i].n);
+        }
+    }
+}
+
 /* Parses 'message', of which librte_vhost has at least as much in its buffer
  * as is read here, even if less was sent. */
 void
@@ -64,6 +95,10 @@ vhost_message_parse(const void *message, struct vhost_message *m)
     memcpy(&request, message, sizeof request);
     memcpy(&m->payload, (const char *) message + PAYLOAD_OFFSET,
            sizeof m->payload);
+    memcpy(&m->value, (const char *) message + PAYLOAD_OFFSET + 4,
+           sizeof m->value);
+    memcpy(&m->offset, (const char *) message + PAYLOAD_OFFSET + 8,
+           sizeof m->offset);
     m->request = request;
     m->scope = (request > UINT8_MAX ? VHOST_SCOPE_DEVICE
                 : memchr(harmless, request, sizeof harmless)

@@ -25,10 +25,16 @@
 #include <stdint.h>
 
 enum vhost_request {
+    VHOST_REQUEST_SET_FEATURES = 2,
     VHOST_REQUEST_RESET_OWNER = 4,
     VHOST_REQUEST_SET_MEM_TABLE = 5,
+    VHOST_REQUEST_SET_LOG_BASE = 6,
+    VHOST_REQUEST_SET_VRING_NUM = 8,
+    VHOST_REQUEST_GET_VRING_BASE = 11,
     VHOST_REQUEST_SET_VRING_CALL = 13,
     VHOST_REQUEST_SEND_RARP = 19,
+    VHOST_REQUEST_GET_INFLIGHT_FD = 31,
+    VHOST_REQUEST_SET_INFLIGHT_FD = 32,
 };
 
 /* Which virtqueues a message may change, or the memory that they use. */
@@ -42,9 +48,12 @@ struct vhost_message {
     enum vhost_request request;
     enum vhost_scope scope;
     unsigned int vring;         /* That it names, if it names one. */
-    uint64_t payload;           /* Its first 8 bytes. */
+    uint64_t payload;           /* Its first 8 bytes... */
+    uint32_t value;             /* ...the upper half of which is this... */
+    uint64_t offset;            /* ...and the next 8 bytes. */
 };
 
 void vhost_message_parse(const void *, struct vhost_message *);
+void vhost_message_spoil(void *);
 
 #endif /* vhost-message.h */

@@ -40,12 +40,18 @@
 #include "ovs-thread.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-guard.h"
 #include "vhost-hold.h"
 #include "vhost-message.h"
 #include "vhost-numa.h"
+#include "vhost-socket.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_session);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
+/* Connections on a socket at a time.  More than one is an exception, and all
+ * sockets share what librte_vhost has. */
+#define MAX_CONNS 8
 
 struct vhost_session {
     struct hmap_node hmap_node; /* In 'sessions', by 'path'. */
@@ -92,6 +98,7 @@ struct vhost_conn {
     struct vhost_guest_memory memory;   /* The guest's, for questions... */
     struct guest_memory mapped_memory;  /* ...and for access. */
     uint64_t rarp_address;      /* See VHOST_USER_SEND_RARP, or 0. */
+    bool unsized[VHOST_MAX_VRINGS];     /* Must be given a size anew? */
     int call_vring;             /* Whose SET_VRING_CALL is handled, or -1. */
     struct vhost_device *device;        /* Published by us, or NULL. */
     bool waiting;                       /* Ready, but another one's runs. */
@@ -146,6 +153,7 @@ vhost_session_open(const struct vhost_session_config *config,
 {
     struct vhost_session *session, *other;
 
+    vhost_guard_init();
     session = xzalloc(sizeof *session);
     session->path = xstrdup(config->path);
     session->client = config->client;
@@ -483,7 +491,7 @@ new_connection_cb(int vid)
     char path[PATH_MAX];
     struct vhost_session *session;
     struct vhost_conn *conn;
-    bool closing;
+    bool welcome;
 
     if (vid < 0 || vid >= ARRAY_SIZE(conns)
         || rte_vhost_get_ifname(vid, path, sizeof path)) {
@@ -501,17 +509,24 @@ new_connection_cb(int vid)
     conn->session = session;
     conn->vid = vid;
     conn->call_vring = -1;
+    atomic_store_relaxed(&vhost_guard_lost[vid], false);
     ovs_mutex_lock(&session->mutex);
-    closing = session->closing;
-    if (!closing) {
+    welcome = (!session->closing
+               && ovs_list_size(&session->conns) < MAX_CONNS);
+    if (welcome) {
         ovs_list_push_back(&session->conns, &conn->list_node);
         atomic_store_relaxed(&conns[vid], conn);
     }
     ovs_mutex_unlock(&session->mutex);
-    if (closing) {
+    if (!welcome) {
+        static struct vlog_rate_limit rl_conns = VLOG_RATE_LIMIT_INIT(1, 1);
+
+        VLOG_WARN_RL(&rl_conns, "vHost Device '%s': too many connections, one more "
+                     "is refused", session->path);
         free(conn);
         return -1;
     }
+    vhost_socket_limit_waiting(session->path);
     rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
     return 0;
 }
@@ -626,12 +641,17 @@ destroy_device(const struct vhost_session *session,
 }
 
 static void
-start_queue(struct vhost_device *device, struct vhost_queue *q)
+start_queue(const struct vhost_conn *conn, struct vhost_device *device,
+            struct vhost_queue *q)
 {
     if (!(q->vring & 1)) {
         vhost_hold_create(q);
     }
-    device->datapath->start(device, q);
+    if (conn->unsized[q->vring]) {
+        atomic_store_relaxed(&q->fault, "it was restarted without a size");
+    } else {
+        device->datapath->start(device, q);
+    }
 }
 
 /* Starts those of 'n' virtqueues of 'device', from 'first' on, that the guest
@@ -642,7 +662,7 @@ start_queues(const struct vhost_conn *conn, struct vhost_device *device,
 {
     for (unsigned int i = first; i < first + n; i++) {
         if (conn->enabled[i]) {
-            start_queue(device, vhost_device_queue(device, i));
+            start_queue(conn, device, vhost_device_queue(device, i));
         }
     }
 }
@@ -910,7 +930,7 @@ vring_state_changed_cb(int vid, uint16_t vring, int enable)
         struct vhost_queue *q = vhost_device_queue(conn->device, vring);
 
         if (enable) {
-            start_queue(conn->device, q);
+            start_queue(conn, conn->device, q);
         }
         atomic_store_relaxed(&q->enabled, enable != 0);
         update_txq_map(conn);
@@ -1013,6 +1033,84 @@ running_device(const struct vhost_conn *conn)
     return device;
 }
 
+static bool
+is_ring_in_use(int vid, unsigned int vring, uint16_t *size)
+{
+    struct rte_vhost_vring v;
+
+    if (vring >= rte_vhost_get_vring_num(vid)
+        || rte_vhost_get_vhost_vring(vid, vring, &v)) {
+        return false;
+    }
+    *size = v.size;
+    return v.desc != NULL;
+}
+
+static bool
+is_any_ring_in_use(int vid)
+{
+    uint16_t n = rte_vhost_get_vring_num(vid);
+    uint16_t size;
+
+    for (unsigned int i = 0; i < n; i++) {
+        if (is_ring_in_use(vid, i, &size)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+changes_layout(const struct vhost_conn *conn, const struct vhost_message *m)
+{
+    uint64_t features = 0;
+
+    rte_vhost_get_negotiated_features(conn->vid, &features);
+    return (m->request == VHOST_REQUEST_SET_FEATURES
+            && (m->payload ^ features) & UINT64_C(1) << VIRTIO_F_RING_PACKED);
+}
+
+/* Returns what would happen in librte_vhost if it obeyed 'm' that must not, or
+ * NULL. */
+static const char *
+object_to(const struct vhost_conn *conn, const struct vhost_message *m)
+{
+    uint16_t size;
+
+    switch (m->request) {
+    case VHOST_REQUEST_SET_FEATURES:
+        /* It would go on with addresses that it checked for the old layout. */
+        return (changes_layout(conn, m) && is_any_ring_in_use(conn->vid)
+                ? "the layout of rings in use cannot change" : NULL);
+    case VHOST_REQUEST_SET_VRING_NUM:
+        /* It would not check the ring's addresses again. */
+        return (is_ring_in_use(conn->vid, m->vring, &size) && m->value != size
+                ? "the size of a ring in use cannot change" : NULL);
+    case VHOST_REQUEST_SET_LOG_BASE:
+        /* It would add the offset twice, and write there. */
+        return m->offset ? "the log has an offset" : NULL;
+    case VHOST_REQUEST_GET_INFLIGHT_FD:
+    case VHOST_REQUEST_SET_INFLIGHT_FD:
+        /* It would use any amount of memory, or believe what is in it. */
+        return "there is no memory for buffers in flight";
+    default:
+        return NULL;
+    }
+}
+
+/* Notes the virtqueues for which 'm' may make librte_vhost free what depends on
+ * their size, or leave it as it was for another size or layout. */
+static void
+note_unsized(struct vhost_conn *conn, const struct vhost_message *m)
+{
+    if (m->request == VHOST_REQUEST_SET_VRING_NUM
+        || m->request == VHOST_REQUEST_GET_VRING_BASE) {
+        conn->unsized[m->vring] = true;
+    } else if (changes_layout(conn, m)) {
+        memset(conn->unsized, true, sizeof conn->unsized);
+    }
+}
+
 /* librte_vhost calls these two around each message.  Between them, it may
  * change rings and memory under a running device.  They see also the one pass
  * that changes the guest's memory. */
@@ -1023,13 +1121,24 @@ before_message_cb(int vid, void *message)
     struct vhost_conn *conn = lookup_conn(vid);
     struct vhost_device *device;
     struct vhost_message m;
+    const char *objection;
     unsigned int first, n;
 
     if (!conn) {
         return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
     }
+    /* This thread only ever serves one guest after the other. */
+    vhost_guard_enter(vid);
     device = running_device(conn);
     vhost_message_parse(message, &m);
+    objection = object_to(conn, &m);
+    if (objection) {
+        VLOG_WARN_RL(&rl, "vHost Device '%s': refused request %d: %s",
+                     conn->session->path, m.request, objection);
+        vhost_message_spoil(message);
+        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+    }
+    note_unsized(conn, &m);
     message_range(&m, &first, &n);
     if (device && suspend_queues(device, first, n)) {
         wait_for_data_path(conn->session);
@@ -1064,6 +1173,9 @@ after_message_cb(int vid, void *message)
         && !rte_vhost_get_mem_table(vid, &table)) {
         set_memory(conn, table);
         free(table);
+    }
+    if (m.request == VHOST_REQUEST_SET_VRING_NUM) {
+        conn->unsized[m.vring] = false;
     }
     if (m.request == VHOST_REQUEST_SEND_RARP) {
         /* An address has 6 bytes. */

@@ -18,10 +18,13 @@
 
 #include "vhost-socket.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -31,8 +34,50 @@
 
 VLOG_DEFINE_THIS_MODULE(vhost_socket);
 
+/* How long librte_vhost may wait for the rest of a message, and for room for
+ * its answer, in ms.  A front end that keeps to the rules sends a message as a
+ * whole and reads each answer. */
+#define RECEIVE_TIMEOUT 100
+#define SEND_TIMEOUT 1
+
 static int check_directory(const char *path, char **errp);
 static int probe_listener(const char *path);
+
+static bool
+has_path(const struct sockaddr_un *sun, const char *path)
+{
+    return (sun->sun_family == AF_UNIX
+            && !strncmp(sun->sun_path, path, sizeof sun->sun_path));
+}
+
+/* Sees to it that nobody waits long for those that are connected to the socket
+ * at 'path'.  librte_vhost has one thread for all sockets, and does not tell
+ * which file descriptor is a connection's. */
+void
+vhost_socket_limit_waiting(const char *path)
+{
+    static const struct timeval receive = { .tv_usec = RECEIVE_TIMEOUT * 1000 };
+    static const struct timeval send = { .tv_usec = SEND_TIMEOUT * 1000 };
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        struct sockaddr_un ours = { 0 }, theirs = { 0 };
+        socklen_t ours_len = sizeof ours, theirs_len = sizeof theirs;
+        int fd = atoi(entry->d_name);
+
+        /* Only a socket that is connected has a peer. */
+        if (!getpeername(fd, (struct sockaddr *) &theirs, &theirs_len)
+            && !getsockname(fd, (struct sockaddr *) &ours, &ours_len)
+            && (has_path(&ours, path) || has_path(&theirs, path))) {
+            setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive);
+            setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+}
 
 /* Checks that 'path' can name a vhost-user socket.  librte_vhost cuts a path
  * that is too long without a word, so that must be found here. */

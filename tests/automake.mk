@@ -101,7 +101,8 @@ EXTRA_DIST += $(TESTSUITE_AT) \
 	tests/vhost-map-bad.json \
 	tests/vhost-map-good.json \
 	tests/vhost-map-span.json \
-	tests/vhost_user_guest.py
+	tests/vhost_user_guest.py \
+	tests/vhost_user_hostile.py
 CLEANFILES += $(TESTSUITES) tests/sanitizer-report.*
 CLEAN_DIRS += tests/*.dir tests/*.log
 DISTCLEANFILES += tests/atconfig

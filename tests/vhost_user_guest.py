@@ -247,15 +247,17 @@ class Guest:
             self.listener.bind(path)
             self.listener.listen()
 
-    def connect(self):
+    def open(self):
         if self.listener:
             wait_readable(self.listener, self.idle)
             sock, _ = self.listener.accept()
         else:
             sock = socket.socket(socket.AF_UNIX)
             sock.connect(self.path)
-        self.connection = connection = Connection(sock, self.idle)
+        return Connection(sock, self.idle)
 
+    def connect(self):
+        self.connection = connection = self.open()
         connection.send(SET_OWNER)
         offered, = struct.unpack('=Q', connection.get(GET_FEATURES))
         self.features = offered & (F_PROTOCOL_FEATURES | F_VERSION_1

@@ -19,10 +19,12 @@ fuzz_sources = \
 	tests/virtq-driver.c
 fuzz_native_sources = \
 	lib/vhost-datapath-native.c \
+	lib/vhost-guard.c \
 	lib/vhost-offload.c
 fuzz_headers = \
 	lib/guest-memory.h \
 	lib/vhost-datapath.h \
+	lib/vhost-guard.h \
 	lib/vhost-offload.h \
 	lib/vhost-stats.h \
 	lib/virtq-private.h \
@@ -34,7 +36,8 @@ EXTRA_DIST += \
 	tests/fuzz/fuzz-guest.c \
 	tests/fuzz/fuzz-guest.h \
 	tests/fuzz/fuzz-native.c \
-	tests/fuzz/fuzz-virtq.c
+	tests/fuzz/fuzz-virtq.c \
+	tests/fuzz/fuzz_messages.py
 CLEANFILES += $(FUZZERS) $(FUZZERS:%=%.log)
 CLEAN_DIRS += tests/fuzz/corpus-*
 
@@ -84,5 +87,14 @@ fuzz:
 	        END { printf "  FUZZ     %s: %d executions, coverage %d\n", \
 	              name, n, cov }' $$fuzzer.log; \
 	done
+	+@$(MAKE) --no-print-directory fuzz-messages
 
-.PHONY: fuzz
+# Messages to a whole switch, as root: part of "make check-system", too, for a
+# moment.  An input is a number, of which tests/fuzz/corpus/messages has some.
+fuzz-messages: all tests/system-vhost-testsuite
+	@rm -f tests/fuzz-messages.log
+	$(call run_suite,tests/system-vhost-testsuite,-j1 -k fuzz-messages,FUZZ_TIME=$(FUZZ_TIME))
+	@test ! -e tests/fuzz-messages.log \
+	    || sed 's/^/  FUZZ     messages: /' tests/fuzz-messages.log
+
+.PHONY: fuzz fuzz-messages
