@@ -20,6 +20,8 @@
 
 #include <string.h>
 
+#include "util.h"
+
 /* The beginning of a message: three 32-bit numbers (request, flags, size),
  * then the payload.  See the vhost-user protocol's specification. */
 #define PAYLOAD_OFFSET 12
@@ -109,4 +111,21 @@ vhost_message_parse(const void *message, struct vhost_message *m)
     /* All that name one do it in the lowest byte; librte_vhost has more bits
      * to ignore for some, and refuses others with more. */
     m->vring = m->payload & 0xff;
+}
+
+/* Takes the last byte from the range of addresses in 'message', an IOTLB_MSG,
+ * if that goes up to the end of all addresses.  Up to there QEMU forgets
+ * translations, for example when a Linux guest has the whole domain forgotten,
+ * but librte_vhost's sum of address and size is then 0: it would forget
+ * nothing, and go on with pages that the guest has put to another use. */
+void
+vhost_message_limit_range(void *message)
+{
+    uint8_t *payload = (uint8_t *) message + PAYLOAD_OFFSET;
+    uint64_t address, size;
+
+    memcpy(&address, payload, sizeof address);
+    memcpy(&size, payload + sizeof address, sizeof size);
+    size = MIN(size, UINT64_MAX - address);
+    memcpy(payload + sizeof address, &size, sizeof size);
 }

@@ -32,7 +32,9 @@ enum vhost_request {
     VHOST_REQUEST_SET_VRING_NUM = 8,
     VHOST_REQUEST_GET_VRING_BASE = 11,
     VHOST_REQUEST_SET_VRING_CALL = 13,
+    VHOST_REQUEST_SET_VRING_ENABLE = 18,
     VHOST_REQUEST_SEND_RARP = 19,
+    VHOST_REQUEST_IOTLB_MSG = 22,
     VHOST_REQUEST_GET_INFLIGHT_FD = 31,
     VHOST_REQUEST_SET_INFLIGHT_FD = 32,
 };
@@ -55,5 +57,6 @@ struct vhost_message {
 
 void vhost_message_parse(const void *, struct vhost_message *);
 void vhost_message_spoil(void *);
+void vhost_message_limit_range(void *);
 
 #endif /* vhost-message.h */

@@ -100,6 +100,7 @@ struct vhost_conn {
     uint64_t rarp_address;      /* See VHOST_USER_SEND_RARP, or 0. */
     bool unsized[VHOST_MAX_VRINGS];     /* Must be given a size anew? */
     int call_vring;             /* Whose SET_VRING_CALL is handled, or -1. */
+    bool translating;           /* Is an IOTLB_MSG handled? */
     struct vhost_device *device;        /* Published by us, or NULL. */
     bool waiting;                       /* Ready, but another one's runs. */
     bool is_guest;                      /* Did a device ever run? */
@@ -903,18 +904,36 @@ destroy_device_cb(int vid)
     run_waiting(session);
 }
 
+static void
+set_enabled(struct vhost_conn *conn, uint16_t vring, bool enable)
+{
+    struct vhost_session *session = conn->session;
+
+    ovs_mutex_lock(&session->mutex);
+    conn->enabled[vring] = enable;
+    if (conn->device) {
+        struct vhost_queue *q = vhost_device_queue(conn->device, vring);
+
+        if (enable) {
+            start_queue(conn, conn->device, q);
+        }
+        atomic_store_relaxed(&q->enabled, enable);
+        update_txq_map(conn);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    update_demand(session, conn);
+}
+
 static int
 vring_state_changed_cb(int vid, uint16_t vring, int enable)
 {
     struct vhost_conn *conn = lookup_conn(vid);
     bool is_rx = vring & 1;
-    struct vhost_session *session;
     struct vhost_device *device;
 
     if (!conn || vring >= VHOST_MAX_VRINGS) {
         return 0;
     }
-    session = conn->session;
 
     /* SET_VRING_CALL disables a ring that is in use, then enables it.
      * Meanwhile, we can go on. */
@@ -923,24 +942,16 @@ vring_state_changed_cb(int vid, uint16_t vring, int enable)
         && device->datapath->renew_call) {
         return 0;
     }
-
-    ovs_mutex_lock(&session->mutex);
-    conn->enabled[vring] = enable != 0;
-    if (conn->device) {
-        struct vhost_queue *q = vhost_device_queue(conn->device, vring);
-
-        if (enable) {
-            start_queue(conn, conn->device, q);
-        }
-        atomic_store_relaxed(&q->enabled, enable != 0);
-        update_txq_map(conn);
+    /* Without the translation of a ring's own addresses, librte_vhost calls it
+     * disabled.  It asks for the translation when the ring is used. */
+    if (device && conn->translating && conn->enabled[vring]) {
+        return 0;
     }
-    ovs_mutex_unlock(&session->mutex);
 
+    set_enabled(conn, vring, enable);
     VLOG_INFO("State of queue %d ( %s_qid %d ) of vhost device '%s' changed "
               "to \'%s\'", vring, is_rx ? "rx" : "tx", vring / 2,
-              session->path, enable ? "enabled" : "disabled");
-    update_demand(session, conn);
+              conn->session->path, enable ? "enabled" : "disabled");
     return 0;
 }
 
@@ -1131,6 +1142,7 @@ before_message_cb(int vid, void *message)
     vhost_guard_enter(vid);
     device = running_device(conn);
     vhost_message_parse(message, &m);
+    conn->translating = m.request == VHOST_REQUEST_IOTLB_MSG;
     objection = object_to(conn, &m);
     if (objection) {
         VLOG_WARN_RL(&rl, "vHost Device '%s': refused request %d: %s",
@@ -1149,6 +1161,8 @@ before_message_cb(int vid, void *message)
     } else if (m.request == VHOST_REQUEST_RESET_OWNER) {
         /* librte_vhost forgets all rings without a word. */
         memset(conn->enabled, 0, sizeof conn->enabled);
+    } else if (m.request == VHOST_REQUEST_IOTLB_MSG) {
+        vhost_message_limit_range(message);
     }
     conn->call_vring = (m.request == VHOST_REQUEST_SET_VRING_CALL
                         ? m.vring : -1);
@@ -1180,6 +1194,13 @@ after_message_cb(int vid, void *message)
     if (m.request == VHOST_REQUEST_SEND_RARP) {
         /* An address has 6 bytes. */
         conn->rarp_address = m.payload & UINT64_C(0xffffffffffff);
+    }
+    if ((m.request == VHOST_REQUEST_GET_VRING_BASE
+         || (m.request == VHOST_REQUEST_SET_VRING_ENABLE
+             && !(m.payload >> 32)))
+        && conn->enabled[m.vring]) {
+        /* librte_vhost does not say so if it has called it disabled before. */
+        set_enabled(conn, m.vring, false);
     }
     device = running_device(conn);
     if (device && device->datapath->suspend) {

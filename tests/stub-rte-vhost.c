@@ -958,15 +958,42 @@ guest_set_memory(int vid, size_t size)
     end_message(dev);
 }
 
+/* IOTLB_MSG, to forget translations, also those of the rings.  Returns the size
+ * that the library gets to see. */
+uint64_t
+guest_invalidate(int vid, uint64_t address, uint64_t size)
+{
+    struct device *dev = begin_message(vid);
+    struct {
+        uint32_t header[3];
+        uint64_t address, size, user_address;
+        uint8_t permissions, type;
+    } __attribute__((packed)) message = {
+        .header = { 22 }, .address = address, .size = size, .type = 3,
+    };
+
+    dev->extern_ops->pre_msg_handle(vid, &message);
+    for (unsigned int i = 0; i < dev->n_vrings; i++) {
+        dev->vrings[i]->access_ok = false;
+    }
+    dev->extern_ops->post_msg_handle(vid, &message);
+    finish_message(dev, false);
+    end_message(dev);
+    ovs_assert(message.address == address && message.type == 3);
+    return message.size;
+}
+
 /* SET_VRING_ADDR, SET_VRING_KICK and so on, SET_VRING_ENABLE. */
 void
 guest_set_vring(int vid, unsigned int vring, bool enable)
 {
     struct device *dev = begin_message(vid);
+    uint32_t message[8] = { 18, 0, 8, vring, enable };
 
     if (!dev) {
         return;
     }
+    dev->extern_ops->pre_msg_handle(vid, message);
     alloc_vrings(dev, vring + 1);
     for (unsigned int i = 0; i < dev->n_vrings; i++) {
         rte_spinlock_lock(&dev->vrings[i]->access_lock);
@@ -974,6 +1001,7 @@ guest_set_vring(int vid, unsigned int vring, bool enable)
     dev->vrings[vring]->size = 256;
     dev->vrings[vring]->enabled = enable;
     dev->vrings[vring]->access_ok |= enable;
+    dev->extern_ops->post_msg_handle(vid, message);
     finish_message(dev, true);
     end_message(dev);
 }

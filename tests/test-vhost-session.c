@@ -473,6 +473,38 @@ test_second_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_sessions_closed();
 }
 
+/* librte_vhost adds the size to the address, which must not overflow. */
+static void
+test_iotlb(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid = guest_connect(path_of("s0"));
+    struct vhost_device *device;
+
+    CHECK_INT(guest_invalidate(vid, 0, 0xfee00000), 0xfee00000);
+    CHECK_INT(guest_invalidate(vid, 0xfef00000, -UINT64_C(0xfef00000)),
+              -UINT64_C(0xfef00001));
+    CHECK_INT(guest_invalidate(vid, 0, UINT64_MAX), UINT64_MAX);
+    CHECK_INT(guest_invalidate(vid, UINT64_MAX, 1), 0);
+    CHECK_INT(guest_invalidate(vid, 4096, UINT64_MAX), UINT64_MAX - 4096);
+
+    /* Rings without translation have not been disabled... */
+    guest_start(vid, 2);
+    guest_invalidate(vid, 0, UINT64_MAX);
+    device = vhost_session_device(session);
+    CHECK_INT(txq_target(session, 1), 1);
+    CHECK(rxq_enabled(device, 1));
+
+    /* ...until the guest does it. */
+    guest_set_vring(vid, 2, false);
+    guest_set_vring(vid, 3, false);
+    CHECK_INT(txq_target(session, 1), 0);
+    CHECK(!rxq_enabled(device, 1));
+    guest_disconnect(vid);
+    vhost_session_close(session);
+    check_sessions_closed();
+}
+
 static void
 test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
@@ -1062,6 +1094,7 @@ const struct vhost_test session_tests[] = {
     { "session-node", test_node, true },
     { "session-second-guest", test_second_guest, true },
     { "session-refusals", test_refusals, true },
+    { "session-iotlb", test_iotlb, true },
     { "session-stats", test_stats, true },
     { "session-restart", test_restart, true },
     { "session-disconnect", test_disconnect, true },
