@@ -53,11 +53,13 @@ boot() {
     done
     test $# -gt 0 && shift
     rm -f "$run/$guest".*
+    # With room for a second CPU, QEMU emulates the guest's memory barriers.
+    # Without, a guest may miss that a ring has something for it.
     # In a subshell, so that the shell does not tell of its end.
     # shellcheck disable=SC2086
     (nsenter --net="/run/netns/$netns" "$guests/qemu-system-x86_64" \
         -accel "$(cat "$guests/accelerator")" -cpu max -nodefaults \
-        -display none -no-reboot -kernel "$guests/vmlinuz" \
+        -smp 1,maxcpus=2 -display none -no-reboot -kernel "$guests/vmlinuz" \
         -initrd "$guests/${image:-initrd}" \
         -append "$(command_line "$guest")" \
         -m "$guest_mb" -numa node,memdev=memory \
@@ -124,9 +126,9 @@ control() {
     "${PYTHON3:-python3}" "$abs_top_srcdir/tests/guests_control.py" "$@"
 }
 
-# Ends a guest as its user would.
+# Has a guest end as its user would.
 shut_down() {       # GUEST
-    in_guest "$1" 'sleep 0.1 && poweroff -f &' && wait_until 15 is_gone "$(cat "$1.pid")"
+    in_guest "$1" 'sleep 0.1 && poweroff -f &'
 }
 
 kill_guest() {      # GUEST
@@ -148,9 +150,10 @@ pings() {
 explain_loss() {    # FROM TO
     local port
     for port in $(ovs-vsctl list-ports br0); do
-        port_stats "$port" | sed -n "s/=0$/&/; t; /good_packets\|drop\|notif/s/^/$port: /p"
+        port_stats "$port" | sed -n "s/=0$/&/; t; /good_packets\|drop\|notif\|held\|iotlb/s/^/$port: /p"
     done
     appctl dpif-netdev/pmd-rxq-show
+    appctl dpctl/dump-flows -m
     in_guest "$1" "ethtool -S eth0"
     in_guest "$2" "ethtool -S eth0"
     in_guest "$2" "grep virtio /proc/interrupts"
@@ -175,6 +178,16 @@ howto() {           # NAME
         found && /^    / { print substr($0, 5); n++ }
         n && /^[^ ]/ { exit }' "$abs_top_srcdir/Documentation/howto/guests.rst" |
         sed "s,/run/,$run/,g; s,^ovs-appctl,& -t $run/vs.ctl,"
+}
+
+# The howto's options of QEMU's for an IOMMU, and properties of a device.
+
+iommu_options() {
+    howto iommu-qemu
+}
+
+iommu_properties() {
+    howto iommu-device | sed 's/.*netdev=n0,//'
 }
 
 # The howto's settings of table Open_vSwitch.
@@ -309,7 +322,8 @@ switch_holds() {
     echo "fds $(fds "$pid")"
     echo "threads $(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l)"
     echo "pools $(pools | wc -l)"
-    echo "hugepages $(memory "$pid" HugetlbPages)"
+    # Not those that guests share with it, which it sees as they use them.
+    echo "hugepages $(awk '$1 == "Private_Hugetlb:" { n += $2 } END { print n }' "/proc/$pid/smaps")"
     echo "memory $(memory "$pid" VmRSS)"
 }
 
@@ -496,10 +510,12 @@ virsh() {
 }
 
 # domain NAME FILE: the howto's domain XML, made to suit this test: the guest's
-# name, address and memory, what it boots, the paths, and a shell.
+# name, address and memory, room for a second CPU as in boot(), what it boots,
+# the paths, and a shell.
 domain() {
     sed "s,<name>.*<,<name>$1<,
          s,type='kvm',type='$(sed s/tcg/qemu/ "$guests/accelerator")' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0',
+         s,<vcpu>1<,<vcpu current='1'>2<,; s,cpus='0',cpus='0-1',
          s,\([>']\)4096\([<']\),\1$guest_mb\2,; s,/run/,$run/,
          s,52:54:00:00:\(..\):..,52:54:00:00:\1:$(printf %02x "$(number_of "$1")"),
          s,<boot dev='hd'/>,<kernel>$guests/vmlinuz</kernel><initrd>$guests/initrd</initrd><cmdline>$(command_line "$1")</cmdline>,

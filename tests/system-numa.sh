@@ -248,9 +248,10 @@ start_qemu() {
         server=,server=on
         rm -f "$path"
     fi
-    # Under emulation, QEMU 7.2 crashes when the device starts with MSI-X.
+    # Under emulation, QEMU 7.2 crashes when the device starts with MSI-X, and
+    # leaves memory barriers out if there can be one CPU only.
     numactl --cpunodebind="$2" --membind="$2" \
-        qemu-system-x86_64 -name "VM$1" -accel tcg -cpu max -m 192 \
+        qemu-system-x86_64 -name "VM$1" -accel tcg -cpu max -m 192 -smp 1,maxcpus=2 \
         -nodefaults -display none -no-reboot \
         -kernel "$NUMA_GUEST_IMAGE/vmlinuz" -initrd "$NUMA_GUEST_IMAGE/initrd" \
         -append "console=ttyS0 quiet address=10.0.0.1$1 peer=10.0.0.1$((1 - $1))" \
