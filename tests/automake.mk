@@ -149,12 +149,11 @@ check-numa-guests: all tests/numa-guests-testsuite
 	    $(numa_lab) --timeout 2400)
 
 # Needs root, 2 GiB of hugepages, and packages, which it installs.  Prints what
-# the tests have measured.  Those about an IOMMU run with TESTSUITEFLAGS="-k
-# iommu" only.
+# the tests have measured.
 check-guests: all tests/guests-testsuite tests/guests-traffic
 	$(srcdir)/tests/guests-setup guests tests/guests-traffic
 	@rm -f tests/guests-figures.log
-	$(call run_suite,tests/guests-testsuite,-j1 $(if $(TESTSUITEFLAGS),,-k !iommu))
+	$(call run_suite,tests/guests-testsuite,-j1)
 	@cat tests/guests-figures.log
 CLEAN_DIRS += guests
 

@@ -7,8 +7,8 @@
  *     guests-traffic receive
  *         prints, when it is sent SIGTERM, what arrived of them:
  *         "received N lost N holes N reordered N damaged N gap MS", where
- *         a hole is a series of lost ones and the gap is the longest time
- *         without one
+ *         a hole is a series of ones that did not come in their turn and the
+ *         gap is the longest time without one
  *     guests-traffic write ADDRESS BYTES
  *         sends a stream over TCP
  *     guests-traffic read
@@ -154,6 +154,7 @@ receive_datagrams(void)
         if (received++) {
             if (number < next) {
                 reordered++;
+                lost -= lost > 0;
             } else {
                 lost += number - next;
                 holes += number > next;
