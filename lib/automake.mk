@@ -40,6 +40,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-socket.h \
 	lib/vhost-stats.c \
 	lib/vhost-stats.h \
+	lib/vhost-tally.c \
+	lib/vhost-tally.h \
 	lib/vhost-unixctl.c \
 	lib/vhost-unixctl.h \
 	lib/virtq-packed.c \

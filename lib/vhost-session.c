@@ -45,6 +45,7 @@
 #include "vhost-message.h"
 #include "vhost-numa.h"
 #include "vhost-socket.h"
+#include "vhost-tally.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_session);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
@@ -76,15 +77,7 @@ struct vhost_session {
     /* Since when 'demand' has been less than 'taken', in ms, or 0. */
     long long int less_since OVS_GUARDED;
 
-    /* Statistics: of past devices, and a cache of the present one's, for when
-     * the library cannot tell. */
-    struct ovs_mutex stats_mutex;
-    struct vhost_device *stats_device OVS_GUARDED;  /* Running, or NULL. */
-    int last_stats_vid OVS_GUARDED;         /* Whose 'vring_stats' are. */
-    struct vhost_vring_stats past_rx OVS_GUARDED;
-    struct vhost_vring_stats past_tx OVS_GUARDED;
-    struct vhost_vring_stats *vring_stats OVS_GUARDED;
-    unsigned int n_vring_stats OVS_GUARDED;
+    struct vhost_tally tally;               /* Of all connections. */
 };
 
 /* One connection on a session's socket.  There may be more than one for a
@@ -139,12 +132,6 @@ static bool is_less_for_long(const struct vhost_session *)
     OVS_REQUIRES(session->mutex);
 static void update_demand(struct vhost_session *, struct vhost_conn *);
 static void update_txq_map(struct vhost_conn *);
-static void refresh_vring_stats(struct vhost_session *)
-    OVS_REQUIRES(session->stats_mutex);
-static void retire_vring_stats(struct vhost_session *, unsigned int vring)
-    OVS_REQUIRES(session->stats_mutex);
-static void retire_all_vring_stats(struct vhost_session *)
-    OVS_REQUIRES(session->stats_mutex);
 
 /* Opens a session for 'netdev' as 'config' says.  Returns the session, or NULL
  * and a message in '*errp' that the caller must free. */
@@ -164,13 +151,12 @@ vhost_session_open(const struct vhost_session_config *config,
     session->large_packets = config->tso;
     session->counters = config->counters;
     session->netdev = netdev;
-    session->last_stats_vid = -1;
     session->demand.n_rxqs = session->demand.n_txqs = 1;
     session->demand.node = VHOST_NODE_UNKNOWN;
     session->taken = session->demand;
     ovsrcu_init(&session->device, NULL);
     ovs_mutex_init(&session->mutex);
-    ovs_mutex_init(&session->stats_mutex);
+    vhost_tally_init(&session->tally);
     ovs_list_init(&session->conns);
 
     ovs_mutex_lock(&sessions_mutex);
@@ -194,7 +180,7 @@ vhost_session_open(const struct vhost_session_config *config,
         hmap_remove(&sessions, &session->hmap_node);
         ovs_mutex_unlock(&sessions_mutex);
     }
-    ovs_mutex_destroy(&session->stats_mutex);
+    vhost_tally_destroy(&session->tally);
     ovs_mutex_destroy(&session->mutex);
     free(session->path);
     free(session);
@@ -242,9 +228,6 @@ vhost_session_close(struct vhost_session *session)
         free(conn);
     }
     if (device) {
-        ovs_mutex_lock(&session->stats_mutex);
-        session->stats_device = NULL;
-        ovs_mutex_unlock(&session->stats_mutex);
         destroy_device(session, device);
         VLOG_INFO("vHost Device '%s' has been removed", session->path);
     }
@@ -253,9 +236,8 @@ vhost_session_close(struct vhost_session *session)
     hmap_remove(&sessions, &session->hmap_node);
     ovs_mutex_unlock(&sessions_mutex);
 
-    ovs_mutex_destroy(&session->stats_mutex);
+    vhost_tally_destroy(&session->tally);
     ovs_mutex_destroy(&session->mutex);
-    free(session->vring_stats);
     free(session->path);
     free(session);
 }
@@ -361,14 +343,7 @@ vhost_session_add_stats(struct vhost_session *session,
                         struct vhost_vring_stats *rx,
                         struct vhost_vring_stats *tx)
 {
-    ovs_mutex_lock(&session->stats_mutex);
-    refresh_vring_stats(session);
-    vhost_vring_stats_add(rx, &session->past_rx);
-    vhost_vring_stats_add(tx, &session->past_tx);
-    for (unsigned int i = 0; i < session->n_vring_stats; i++) {
-        vhost_vring_stats_add(i & 1 ? rx : tx, &session->vring_stats[i]);
-    }
-    ovs_mutex_unlock(&session->stats_mutex);
+    vhost_tally_add_sums(&session->tally, rx, tx);
 }
 
 /* Appends the statistics of each virtqueue of the running device, if any, to
@@ -377,13 +352,7 @@ void
 vhost_session_add_vring_stats(struct vhost_session *session,
                               struct netdev_custom_stats *custom)
 {
-    ovs_mutex_lock(&session->stats_mutex);
-    refresh_vring_stats(session);
-    for (unsigned int i = 0; session->stats_device
-                             && i < session->n_vring_stats; i++) {
-        vhost_stats_add_vring(i, &session->vring_stats[i], custom);
-    }
-    ovs_mutex_unlock(&session->stats_mutex);
+    vhost_tally_add_vrings(&session->tally, custom);
 }
 
 /* Returns the name of the port whose session uses socket 'path', or NULL.  The
@@ -545,11 +514,7 @@ destroy_connection_cb(int vid)
     session = conn->session;
     remove_conn(conn);
 
-    ovs_mutex_lock(&session->stats_mutex);
-    if (session->last_stats_vid == vid) {
-        retire_all_vring_stats(session);
-    }
-    ovs_mutex_unlock(&session->stats_mutex);
+    vhost_tally_end(&session->tally, vid);
 
     ovs_mutex_lock(&session->mutex);
     LIST_FOR_EACH (conn, list_node, &session->conns) {
@@ -819,13 +784,7 @@ run_device(struct vhost_conn *conn)
         return;
     }
 
-    ovs_mutex_lock(&session->stats_mutex);
-    if (session->last_stats_vid != conn->vid) {
-        retire_all_vring_stats(session);
-    }
-    session->stats_device = device;
-    session->last_stats_vid = conn->vid;
-    ovs_mutex_unlock(&session->stats_mutex);
+    vhost_tally_start(&session->tally, device);
 
     VLOG_INFO("vHost Device '%s' has been added on numa node %i",
               session->path, node);
@@ -887,17 +846,7 @@ destroy_device_cb(int vid)
     suspend_queues(device, 0, VHOST_MAX_VRINGS);
     wait_for_data_path(session);
     hand_back_queues(device, 0, VHOST_MAX_VRINGS);
-
-    ovs_mutex_lock(&session->stats_mutex);
-    refresh_vring_stats(session);
-    for (unsigned int i = 0; i < session->n_vring_stats; i++) {
-        if (device->datapath->reset_stats(device,
-                                          vhost_device_queue(device, i))) {
-            retire_vring_stats(session, i);
-        }
-    }
-    session->stats_device = NULL;
-    ovs_mutex_unlock(&session->stats_mutex);
+    vhost_tally_stop(&session->tally);
 
     destroy_device(session, device);
     VLOG_INFO("vHost Device '%s' has been removed", session->path);
@@ -1301,52 +1250,4 @@ update_txq_map(struct vhost_conn *conn)
 
         atomic_store_relaxed(&conn->device->txq_map[i], target);
     }
-}
-
-/* Brings 'vring_stats' up to date, if a device is running.  A virtqueue that
- * the library does not answer for keeps its last values. */
-static void
-refresh_vring_stats(struct vhost_session *session)
-{
-    struct vhost_device *device = session->stats_device;
-    unsigned int n;
-
-    if (!device) {
-        return;
-    }
-    n = MIN(rte_vhost_get_vring_num(device->vid), VHOST_MAX_VRINGS);
-    if (n > session->n_vring_stats) {
-        size_t size = sizeof *session->vring_stats;
-
-        session->vring_stats = xrealloc(session->vring_stats, n * size);
-        memset(&session->vring_stats[session->n_vring_stats], 0,
-               (n - session->n_vring_stats) * size);
-        session->n_vring_stats = n;
-    }
-    for (unsigned int i = 0; i < n; i++) {
-        device->datapath->get_stats(device, vhost_device_queue(device, i),
-                                    &session->vring_stats[i]);
-    }
-}
-
-/* Adds the counters of virtqueue 'vring' to those of the past. */
-static void
-retire_vring_stats(struct vhost_session *session, unsigned int vring)
-{
-    struct vhost_vring_stats *stats = &session->vring_stats[vring];
-
-    vhost_vring_stats_add(vring & 1 ? &session->past_rx : &session->past_tx,
-                          stats);
-    memset(stats, 0, sizeof *stats);
-}
-
-/* Does the same for all virtqueues of a device that will not run again. */
-static void
-retire_all_vring_stats(struct vhost_session *session)
-{
-    for (unsigned int i = 0; i < session->n_vring_stats; i++) {
-        retire_vring_stats(session, i);
-    }
-    session->n_vring_stats = 0;
-    session->last_stats_vid = -1;
 }

@@ -55,7 +55,7 @@
  * Lock order, outermost first:
  *
  *     the port's mutex
- *     a session's 'stats_mutex'
+ *     the mutex of a session's tally (vhost-tally.h)
  *     locks inside librte_vhost (sockets, connections, a virtqueue's access)
  *     'sessions_mutex', a session's 'mutex' (leaves: nothing is called with
  *         them held but OVS's own leaves, such as seq and vlog, and functions
@@ -63,7 +63,7 @@
  *
  * librte_vhost calls back with locks of its own held, hence a callback may
  * take the leaves only.  An exception is destroy_device, which it calls
- * without a virtqueue's access lock: it takes 'stats_mutex' too. */
+ * without a virtqueue's access lock: it takes the tally's too. */
 
 #include <stdbool.h>
 #include <stdint.h>

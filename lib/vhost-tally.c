@@ -1,0 +1,167 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "vhost-tally.h"
+
+#include <string.h>
+
+#include <rte_vhost.h>
+
+#include "ovs-thread.h"
+#include "util.h"
+#include "vhost-datapath.h"
+
+static void refresh(struct vhost_tally *tally) OVS_REQUIRES(tally->mutex);
+static void retire(struct vhost_tally *tally, unsigned int vring)
+    OVS_REQUIRES(tally->mutex);
+static void retire_all(struct vhost_tally *tally) OVS_REQUIRES(tally->mutex);
+
+void
+vhost_tally_init(struct vhost_tally *tally)
+{
+    memset(tally, 0, sizeof *tally);
+    tally->last_vid = -1;
+    ovs_mutex_init(&tally->mutex);
+}
+
+void
+vhost_tally_destroy(struct vhost_tally *tally)
+{
+    ovs_mutex_destroy(&tally->mutex);
+    free(tally->vrings);
+}
+
+/* From now on, 'device' is asked for its counters. */
+void
+vhost_tally_start(struct vhost_tally *tally, struct vhost_device *device)
+{
+    ovs_mutex_lock(&tally->mutex);
+    if (tally->last_vid != device->vid) {
+        retire_all(tally);
+    }
+    tally->device = device;
+    tally->last_vid = device->vid;
+    ovs_mutex_unlock(&tally->mutex);
+}
+
+/* The running device is not asked any more. */
+void
+vhost_tally_stop(struct vhost_tally *tally)
+{
+    struct vhost_device *device;
+
+    ovs_mutex_lock(&tally->mutex);
+    refresh(tally);
+    device = tally->device;
+    for (unsigned int i = 0; i < tally->n_vrings; i++) {
+        if (device->datapath->reset_stats(device,
+                                          vhost_device_queue(device, i))) {
+            retire(tally, i);
+        }
+    }
+    tally->device = NULL;
+    ovs_mutex_unlock(&tally->mutex);
+}
+
+/* Connection 'vid' has ended: the next one with this number is another. */
+void
+vhost_tally_end(struct vhost_tally *tally, int vid)
+{
+    ovs_mutex_lock(&tally->mutex);
+    if (tally->last_vid == vid) {
+        retire_all(tally);
+    }
+    ovs_mutex_unlock(&tally->mutex);
+}
+
+/* Adds what was ever counted on all virtqueues to '*rx' and '*tx'. */
+void
+vhost_tally_add_sums(struct vhost_tally *tally, struct vhost_vring_stats *rx,
+                     struct vhost_vring_stats *tx)
+{
+    ovs_mutex_lock(&tally->mutex);
+    refresh(tally);
+    vhost_vring_stats_add(rx, &tally->past_rx);
+    vhost_vring_stats_add(tx, &tally->past_tx);
+    for (unsigned int i = 0; i < tally->n_vrings; i++) {
+        vhost_vring_stats_add(i & 1 ? rx : tx, &tally->vrings[i]);
+    }
+    ovs_mutex_unlock(&tally->mutex);
+}
+
+/* Appends the statistics of each virtqueue of the running device, if any, to
+ * 'custom'. */
+void
+vhost_tally_add_vrings(struct vhost_tally *tally,
+                       struct netdev_custom_stats *custom)
+{
+    ovs_mutex_lock(&tally->mutex);
+    refresh(tally);
+    for (unsigned int i = 0; tally->device && i < tally->n_vrings; i++) {
+        vhost_stats_add_vring(i, &tally->vrings[i], custom);
+    }
+    ovs_mutex_unlock(&tally->mutex);
+}
+
+/* Brings 'vrings' up to date, if a device is running.  A virtqueue that the
+ * library does not answer for keeps its last values. */
+static void
+refresh(struct vhost_tally *tally)
+{
+    struct vhost_device *device = tally->device;
+    unsigned int n;
+
+    if (!device) {
+        return;
+    }
+    n = MIN(rte_vhost_get_vring_num(device->vid), VHOST_MAX_VRINGS);
+    if (n > tally->n_vrings) {
+        size_t size = sizeof *tally->vrings;
+
+        tally->vrings = xrealloc(tally->vrings, n * size);
+        memset(&tally->vrings[tally->n_vrings], 0,
+               (n - tally->n_vrings) * size);
+        tally->n_vrings = n;
+    }
+    for (unsigned int i = 0; i < n; i++) {
+        device->datapath->get_stats(device, vhost_device_queue(device, i),
+                                    &tally->vrings[i]);
+    }
+}
+
+/* Adds the counters of virtqueue 'vring' to those of the past. */
+static void
+retire(struct vhost_tally *tally, unsigned int vring)
+{
+    struct vhost_vring_stats *stats = &tally->vrings[vring];
+
+    vhost_vring_stats_add(vring & 1 ? &tally->past_rx : &tally->past_tx,
+                          stats);
+    memset(stats, 0, sizeof *stats);
+}
+
+/* Does the same for all virtqueues of a device that will not run again. */
+static void
+retire_all(struct vhost_tally *tally)
+{
+    for (unsigned int i = 0; i < tally->n_vrings; i++) {
+        retire(tally, i);
+    }
+    tally->n_vrings = 0;
+    tally->last_vid = -1;
+}

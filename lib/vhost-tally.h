@@ -1,0 +1,58 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef VHOST_TALLY_H
+#define VHOST_TALLY_H 1
+
+/* What is counted on a port's virtqueues, over all of its guest's
+ * connections.
+ *
+ * A data path's counters begin anew with each device, or with each connection,
+ * and librte_vhost's cannot be asked for while it handles a message.  So the
+ * last values are kept, and those of the past are added up. */
+
+#include "openvswitch/thread.h"
+#include "vhost-stats.h"
+
+struct netdev_custom_stats;
+struct vhost_device;
+
+struct vhost_tally {
+    struct ovs_mutex mutex;
+    struct vhost_device *device OVS_GUARDED;    /* Running, or NULL. */
+    int last_vid OVS_GUARDED;                   /* Whose 'vrings' are, or -1. */
+    struct vhost_vring_stats *vrings OVS_GUARDED;
+    unsigned int n_vrings OVS_GUARDED;
+    struct vhost_vring_stats past_rx OVS_GUARDED;
+    struct vhost_vring_stats past_tx OVS_GUARDED;
+};
+
+void vhost_tally_init(struct vhost_tally *);
+void vhost_tally_destroy(struct vhost_tally *);
+
+/* For librte_vhost's event thread: a device starts, it stops, its connection
+ * ends. */
+void vhost_tally_start(struct vhost_tally *, struct vhost_device *);
+void vhost_tally_stop(struct vhost_tally *);
+void vhost_tally_end(struct vhost_tally *, int vid);
+
+/* For any thread. */
+void vhost_tally_add_sums(struct vhost_tally *, struct vhost_vring_stats *rx,
+                          struct vhost_vring_stats *tx);
+void vhost_tally_add_vrings(struct vhost_tally *,
+                            struct netdev_custom_stats *);
+
+#endif /* vhost-tally.h */
