@@ -45,8 +45,8 @@ suppress_notifications(struct vhost_device *device, struct vhost_queue *q)
     }
 }
 
-/* Begins a burst on 'q', if it may be used: librte_vhost would go on with rings
- * whose memory has gone, or that were never given a size. */
+/* Begins a burst on 'q', if it may be used: librte_vhost would go on with
+ * rings whose memory has gone, or that were never given a size. */
 static inline bool
 enter(struct vhost_device *device, struct vhost_queue *q)
 {

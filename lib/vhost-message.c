@@ -67,7 +67,7 @@ static const struct {
     { VHOST_REQUEST_SET_LOG_BASE, PAYLOAD_OFFSET, 16, 0xff },
     { VHOST_REQUEST_SET_VRING_NUM, PAYLOAD_OFFSET + 4, 4, 0xff },
     { VHOST_REQUEST_GET_INFLIGHT_FD, PAYLOAD_OFFSET - 4, 4, 0xff },
-    /* It would lose the file descriptor: for no virtqueues, it does no harm. */
+    /* It would lose the file descriptor.  For no virtqueues, it is harmless. */
     { VHOST_REQUEST_SET_INFLIGHT_FD, PAYLOAD_OFFSET + 16, 2, 0 },
 };
 

@@ -491,8 +491,8 @@ new_connection_cb(int vid)
     if (!welcome) {
         static struct vlog_rate_limit rl_conns = VLOG_RATE_LIMIT_INIT(1, 1);
 
-        VLOG_WARN_RL(&rl_conns, "vHost Device '%s': too many connections, one more "
-                     "is refused", session->path);
+        VLOG_WARN_RL(&rl_conns, "vHost Device '%s': too many connections, one "
+                     "more is refused", session->path);
         free(conn);
         return -1;
     }
@@ -1058,8 +1058,8 @@ object_to(const struct vhost_conn *conn, const struct vhost_message *m)
     }
 }
 
-/* Notes the virtqueues for which 'm' may make librte_vhost free what depends on
- * their size, or leave it as it was for another size or layout. */
+/* Notes the virtqueues for which 'm' may make librte_vhost free what depends
+ * on their size, or leave it as it was for another size or layout. */
 static void
 note_unsized(struct vhost_conn *conn, const struct vhost_message *m)
 {

@@ -56,7 +56,9 @@ has_path(const struct sockaddr_un *sun, const char *path)
 void
 vhost_socket_limit_waiting(const char *path)
 {
-    static const struct timeval receive = { .tv_usec = RECEIVE_TIMEOUT * 1000 };
+    static const struct timeval receive = {
+        .tv_usec = RECEIVE_TIMEOUT * 1000
+    };
     static const struct timeval send = { .tv_usec = SEND_TIMEOUT * 1000 };
     DIR *dir = opendir("/proc/self/fd");
     struct dirent *entry;

@@ -21,8 +21,9 @@
  * what lies there a leftover, who may connect.
  *
  * These functions may be called from any thread.  Those that can fail return 0
- * or a positive errno value; on error they store a message that names the path, what was
- * expected and what to do into '*errp', which the caller must free. */
+ * or a positive errno value; on error they store a message that names the
+ * path, what was expected and what to do into '*errp', which the caller must
+ * free. */
 
 struct vhost_socket_access;
 

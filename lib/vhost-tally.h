@@ -33,7 +33,7 @@ struct vhost_device;
 struct vhost_tally {
     struct ovs_mutex mutex;
     struct vhost_device *device OVS_GUARDED;    /* Running, or NULL. */
-    int last_vid OVS_GUARDED;                   /* Whose 'vrings' are, or -1. */
+    int last_vid OVS_GUARDED;   /* Whose 'vrings' are, or -1. */
     struct vhost_vring_stats *vrings OVS_GUARDED;
     unsigned int n_vrings OVS_GUARDED;
     struct vhost_vring_stats past_rx OVS_GUARDED;
