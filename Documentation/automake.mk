@@ -2,9 +2,19 @@
 
 DOC_SOURCE = \
 	Documentation/conf.py \
-	Documentation/howto/guests-libvirt.xml \
-	Documentation/howto/guests-ovirt.xml \
-	Documentation/howto/guests.rst \
+	Documentation/howto/guests/dpdk.rst \
+	Documentation/howto/guests/drops.rst \
+	Documentation/howto/guests/index.rst \
+	Documentation/howto/guests/iommu.rst \
+	Documentation/howto/guests/jumbo-frames.rst \
+	Documentation/howto/guests/libvirt-domain.xml \
+	Documentation/howto/guests/libvirt.rst \
+	Documentation/howto/guests/migration.rst \
+	Documentation/howto/guests/multiqueue.rst \
+	Documentation/howto/guests/ovirt-domain.xml \
+	Documentation/howto/guests/reconnect.rst \
+	Documentation/howto/guests/tap.rst \
+	Documentation/howto/guests/tso.rst \
 	Documentation/howto/numa-after.txt \
 	Documentation/howto/numa-bad.svg \
 	Documentation/howto/numa-before.txt \

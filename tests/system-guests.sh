@@ -176,7 +176,7 @@ howto() {           # NAME
     awk -v mark=".. suite: $1" '
         $0 == mark { found = 1 }
         found && /^    / { print substr($0, 5); n++ }
-        n && /^[^ ]/ { exit }' "$abs_top_srcdir/Documentation/howto/guests.rst" |
+        n && /^[^ ]/ { exit }' "$abs_top_srcdir"/Documentation/howto/guests/*.rst |
         sed "s,/run/,$run/,g; s,^ovs-appctl,& -t $run/vs.ctl,"
 }
 
@@ -523,7 +523,7 @@ domain() {
          /<console/,/<.console>/d
          s,<serial type='pty'>,<serial type='file'><source path='$PWD/$1.log'/>,
          s,</devices>,<serial type='unix'><source mode='bind' path='$run/$1.shell'/><target port='1'/></serial></devices>,
-         s,</domain>,<qemu:override>$(no_vectors net0)$(no_vectors net1)</qemu:override></domain>," "$abs_top_srcdir/Documentation/howto/$2"
+         s,</domain>,<qemu:override>$(no_vectors net0)$(no_vectors net1)</qemu:override></domain>," "$abs_top_srcdir/Documentation/howto/guests/$2"
 }
 
 # Debian's libvirt does not know a QEMU as new as that of the other guests, and
