@@ -6,7 +6,8 @@
  *
  * Prints the median round trip in cycles of the time stamp counter, and that
  * counter's frequency in Hz.  It takes both cores from whatever else runs
- * there, for PROBE_NS, if it may. */
+ * there, if it may.  Otherwise it has to wait for moments in which it has
+ * both, for MAX_NS at most. */
 
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -17,9 +18,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define PROBE_NS 15000000
-#define MAX_BATCHES 4096
+#define MAX_NS 1000000000
+#define N_BATCHES 500
 #define BATCH 50                /* Round trips for each time stamp. */
+#define MAX_TRIP_NS 5000        /* One that takes longer was interrupted. */
 
 enum turn { PING, PONG, END };
 static _Alignas(128) atomic_int turn;
@@ -61,7 +63,7 @@ run_on(int cpu)
         fprintf(stderr, "cannot run on CPU %d\n", cpu);
         exit(1);
     }
-    /* Not allowed everywhere; the median then sees to interruptions. */
+    /* Not allowed everywhere. */
     pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
 }
 
@@ -91,7 +93,7 @@ compare(const void *a_, const void *b_)
 int
 main(int argc, char *argv[])
 {
-    static uint64_t batches[MAX_BATCHES];
+    static uint64_t batches[N_BATCHES];
     uint64_t start_ns, start, ns, count;
     pthread_t peer;
     int n = 0;
@@ -114,7 +116,9 @@ main(int argc, char *argv[])
 
     start_ns = nanoseconds();
     start = cycles();
+    ns = start_ns;
     do {
+        uint64_t before_ns = ns;
         uint64_t before = cycles();
 
         for (int i = 0; i < BATCH; i++) {
@@ -123,14 +127,21 @@ main(int argc, char *argv[])
                 continue;
             }
         }
-        batches[n++] = cycles() - before;
-        ns = nanoseconds() - start_ns;
-    } while (n < MAX_BATCHES && ns < PROBE_NS);
+        batches[n] = cycles() - before;
+        ns = nanoseconds();
+        n += ns - before_ns < BATCH * MAX_TRIP_NS;
+    } while (n < N_BATCHES && ns - start_ns < MAX_NS);
     count = cycles() - start;
     atomic_store(&turn, END);
     pthread_join(peer, NULL);
 
+    if (!n) {
+        fprintf(stderr, "CPUs %d and %d have no time for a probe\n", cpus[0],
+                cpus[1]);
+        return 1;
+    }
     qsort(batches, n, sizeof batches[0], compare);
-    printf("%.0f %.0f\n", (double) batches[n / 2] / BATCH, count * 1e9 / ns);
+    printf("%.0f %.0f\n", (double) batches[n / 2] / BATCH,
+           count * 1e9 / (ns - start_ns));
     return 0;
 }
