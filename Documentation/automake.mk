@@ -24,6 +24,7 @@ DOC_SOURCE = \
 	Documentation/howto/numa-walk-through.sh \
 	Documentation/howto/numa.rst \
 	Documentation/howto/vhost-user.rst \
+	Documentation/howto/zero-copy.rst \
 	Documentation/index.rst \
 	Documentation/internals/operation.rst \
 	Documentation/internals/patches.rst \

@@ -16,6 +16,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-guard.h \
 	lib/vhost-hold.c \
 	lib/vhost-hold.h \
+	lib/vhost-mapping.c \
+	lib/vhost-mapping.h \
 	lib/vhost-mempool.c \
 	lib/vhost-mempool.h \
 	lib/vhost-message.c \
@@ -44,6 +46,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-tally.h \
 	lib/vhost-unixctl.c \
 	lib/vhost-unixctl.h \
+	lib/vhost-zerocopy.c \
+	lib/vhost-zerocopy.h \
 	lib/virtq-packed.c \
 	lib/virtq-private.h \
 	lib/virtq-split.c \

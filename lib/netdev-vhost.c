@@ -547,11 +547,12 @@ static const struct netdev_class vhost_server_class = {
     .type = "dpdkvhostuser",
     NETDEV_VHOST_CLASS_COMMON,
     .construct = vhost_port_construct_server,
+    .set_config = vhost_port_set_server_config,
 };
 
 static const struct netdev_class vhost_client_class = {
     .type = "dpdkvhostuserclient",
     NETDEV_VHOST_CLASS_COMMON,
     .construct = vhost_port_construct_client,
-    .set_config = vhost_port_set_config,
+    .set_config = vhost_port_set_client_config,
 };

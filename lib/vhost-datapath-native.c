@@ -34,7 +34,9 @@
 
 #include "dp-packet.h"
 #include "vhost-guard.h"
+#include "vhost-mapping.h"
 #include "vhost-offload.h"
+#include "vhost-zerocopy.h"
 
 /* Packets up to this length are copied in line; for longer ones, the C library
  * knows the widest moves of this machine. */
@@ -114,12 +116,15 @@ pass_fault_on(struct vhost_queue *q, struct virtq *vq)
     }
 }
 
-/* Ends the access to the memory of 'device' by the user of 'q'. */
+/* Ends the access to the memory of 'device' by the user of 'q', whose zero-copy
+ * state is 'zc', or NULL. */
 static inline void
-leave_guard(const struct vhost_device *device, struct vhost_queue *q)
+leave_guard(const struct vhost_device *device, struct vhost_queue *q,
+            const struct vhost_zerocopy *zc)
 {
     vhost_guard_leave();
-    if (OVS_UNLIKELY(vhost_guard_is_lost(device->vid))) {
+    if (OVS_UNLIKELY(vhost_guard_is_lost(device->vid)
+                     || (zc && vhost_mapping_is_lost(zc->mapping)))) {
         ovsrcu_set_hidden(&q->virtq, NULL);
         atomic_store_relaxed(&q->fault, vhost_guard_fault);
     }
@@ -225,34 +230,70 @@ is_negotiated(const struct vhost_device *device,
             && hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
 }
 
-/* Makes 'mbuf' the packet in 'buffer'.  Returns false if it is dropped. */
-static inline bool
+/* Makes 'mbuf' point to the packet in 'buffer', if it is in one piece and worth
+ * it.  Returns its slot, or VHOST_ZEROCOPY_NO_SLOT if it is to be copied.
+ *
+ * The packet must fit into the mbuf's own buffer, with room around it: that is
+ * where it moves when the switch adds to it. */
+static inline uint16_t
+attach_packet(struct vhost_zerocopy *zc, const struct virtq_burst *burst,
+              const struct virtq_buffer *buffer, size_t hdr_len,
+              struct rte_mbuf *mbuf)
+{
+    const struct virtq_segment *segment = &buffer->first;
+    uint32_t len = buffer->len - hdr_len;
+    size_t offset = hdr_len;
+
+    if (buffer->n_more == 1 && segment->len == hdr_len) {
+        segment = &burst->segments[buffer->more];
+        offset = 0;
+    }
+    return (len >= VHOST_ZEROCOPY_MIN_LEN && segment->len == offset + len
+            && len + VHOST_ZEROCOPY_TAILROOM <= rte_pktmbuf_tailroom(mbuf)
+            ? vhost_zerocopy_attach(zc, mbuf, segment->data, segment->len,
+                                    offset, len)
+            : VHOST_ZEROCOPY_NO_SLOT);
+}
+
+/* Makes 'mbuf' the packet in 'buffer', of which the slot is stored in '*slot'
+ * unless 'zc' is NULL.  Returns false if it is dropped. */
+static inline bool ALWAYS_INLINE
 receive_packet(const struct vhost_device *device, struct vhost_queue *q,
                const struct virtq_burst *burst,
                const struct virtq_buffer *buffer, size_t hdr_len,
-               struct rte_mbuf *mbuf, struct vhost_counters *counters)
+               struct rte_mbuf *mbuf, struct vhost_counters *counters,
+               struct vhost_zerocopy *zc, uint16_t *slot)
 {
     uint32_t len = buffer->len - hdr_len;
-    uint8_t *dst;
+    bool is_large = len > rte_pktmbuf_tailroom(mbuf);
 
     if (OVS_UNLIKELY(buffer->len <= hdr_len)) {
         vhost_count(counters, rx_runt_drops, 1);
         return false;
     }
-    if (OVS_UNLIKELY(len > rte_pktmbuf_tailroom(mbuf))
-        && (!device->large_packets || !attach_large_buffer(mbuf, len))) {
+    if (OVS_UNLIKELY(is_large) && !device->large_packets) {
         vhost_count(counters, rx_oversize_drops, 1);
         return false;
     }
-
-    dst = rte_pktmbuf_mtod(mbuf, uint8_t *);
-    if (OVS_LIKELY(!buffer->n_more)) {
-        copy_bytes(dst, buffer->first.data + hdr_len, len);
-    } else {
-        read_buffer(burst, buffer, hdr_len, dst, len);
+    if (zc) {
+        *slot = attach_packet(zc, burst, buffer, hdr_len, mbuf);
     }
-    mbuf->data_len = mbuf->pkt_len = len;
-    count_packet(q, len, dst);
+    if (!zc || *slot == VHOST_ZEROCOPY_NO_SLOT) {
+        uint8_t *dst;
+
+        if (OVS_UNLIKELY(is_large) && !attach_large_buffer(mbuf, len)) {
+            vhost_count(counters, rx_oversize_drops, 1);
+            return false;
+        }
+        dst = rte_pktmbuf_mtod(mbuf, uint8_t *);
+        if (OVS_LIKELY(!buffer->n_more)) {
+            copy_bytes(dst, buffer->first.data + hdr_len, len);
+        } else {
+            read_buffer(burst, buffer, hdr_len, dst, len);
+        }
+        mbuf->data_len = mbuf->pkt_len = len;
+    }
+    count_packet(q, len, rte_pktmbuf_mtod(mbuf, uint8_t *));
 
     if (vhost_device_has(device, VIRTIO_NET_F_CSUM)) {
         struct virtio_net_hdr hdr;
@@ -266,26 +307,64 @@ receive_packet(const struct vhost_device *device, struct vhost_queue *q,
     return true;
 }
 
-static inline uint16_t ALWAYS_INLINE
-dequeue(struct vhost_device *device, struct vhost_queue *q,
-        struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
-        struct vhost_counters *counters)
+/* Gives buffers back to the guest whose packets have gone. */
+static void
+return_gone(struct vhost_queue *q, struct virtq *vq, struct vhost_zerocopy *zc,
+            struct virtq_buffer *buffers)
 {
-    struct virtq *vq = ovsrcu_get(struct virtq *, &q->virtq);
+    unsigned int n_packets;
+    unsigned int n = vhost_zerocopy_collect(zc, buffers, VIRTQ_MAX_BUFFERS,
+                                            &n_packets);
+
+    if (n) {
+        virtq_return(vq, buffers, n);
+        call_guest(q, vq);
+        count(q, VHOST_VRING_inflight_completed, n_packets);
+    }
+}
+
+/* Gives the 'n' buffers of a burst back to the guest, at once if it can have
+ * all of them. */
+static inline void
+return_later(struct vhost_queue *q, struct virtq *vq,
+             struct vhost_zerocopy *zc, const struct virtq_buffer *buffers,
+             const uint16_t *slots, uint16_t n)
+{
+    unsigned int n_packets = 0;
+
+    for (uint16_t i = 0; i < n; i++) {
+        n_packets += slots[i] != VHOST_ZEROCOPY_NO_SLOT;
+    }
+    if (!n_packets && vhost_zerocopy_is_idle(zc)) {
+        virtq_return(vq, buffers, n);
+    } else {
+        vhost_zerocopy_add(zc, buffers, slots, n);
+        count(q, VHOST_VRING_inflight_submitted, n_packets);
+    }
+}
+
+/* 'zc' is the queue's, or NULL. */
+static inline uint16_t ALWAYS_INLINE
+dequeue(struct vhost_device *device, struct vhost_queue *q, struct virtq *vq,
+        struct vhost_zerocopy *zc, struct rte_mempool *mp,
+        struct rte_mbuf **mbufs, uint16_t n, struct vhost_counters *counters)
+{
     size_t hdr_len = header_len(device);
+    uint16_t slots[VIRTQ_MAX_BUFFERS];
     struct virtq_burst burst;
     uint64_t n_bytes = 0;
     uint16_t n_received = 0;
     uint64_t rarp;
 
-    if (OVS_UNLIKELY(!vq)) {
-        return 0;
-    }
     atomic_read_relaxed(&device->rarp_address, &rarp);
     if (OVS_UNLIKELY(rarp)) {
         return receive_rarp(device, mp, mbufs);
     }
 
+    if (zc && !vhost_zerocopy_is_idle(zc)) {
+        return_gone(q, vq, zc, burst.buffers);
+        n = MIN(n, vhost_zerocopy_room(zc));
+    }
     n = virtq_fetch(vq, &burst, n);
     if (!n) {
         pass_fault_on(q, vq);
@@ -297,8 +376,10 @@ dequeue(struct vhost_device *device, struct vhost_queue *q,
     for (uint16_t i = 0; i < n; i++) {
         struct rte_mbuf *mbuf = mbufs[i];
 
+        slots[i] = VHOST_ZEROCOPY_NO_SLOT;
         if (OVS_LIKELY(receive_packet(device, q, &burst, &burst.buffers[i],
-                                      hdr_len, mbuf, counters))) {
+                                      hdr_len, mbuf, counters, zc,
+                                      &slots[i]))) {
             n_bytes += mbuf->pkt_len;
             mbufs[n_received++] = mbuf;
         } else {
@@ -306,7 +387,11 @@ dequeue(struct vhost_device *device, struct vhost_queue *q,
         }
     }
     virtq_take(vq, &burst, n);
-    virtq_return(vq, burst.buffers, n);
+    if (zc) {
+        return_later(q, vq, zc, burst.buffers, slots, n);
+    } else {
+        virtq_return(vq, burst.buffers, n);
+    }
     call_guest(q, vq);
 
     count(q, VHOST_VRING_good_packets, n_received);
@@ -319,9 +404,18 @@ native_dequeue(struct vhost_device *device, struct vhost_queue *q,
                struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
                struct vhost_counters *counters)
 {
+    struct virtq *vq = ovsrcu_get(struct virtq *, &q->virtq);
+    struct vhost_zerocopy *zc;
+
+    if (OVS_UNLIKELY(!vq)) {
+        return 0;
+    }
+    zc = q->zerocopy;           /* Changes only while 'virtq' is null. */
     vhost_guard_enter(device->vid);
-    n = dequeue(device, q, mp, mbufs, n, counters);
-    leave_guard(device, q);
+    n = (OVS_UNLIKELY(zc)
+         ? dequeue(device, q, vq, zc, mp, mbufs, n, counters)
+         : dequeue(device, q, vq, NULL, mp, mbufs, n, counters));
+    leave_guard(device, q, zc);
     return n;
 }
 
@@ -535,7 +629,7 @@ native_enqueue(struct vhost_device *device, struct vhost_queue *q,
 {
     vhost_guard_enter(device->vid);
     n = enqueue(device, q, mbufs, n, counters);
-    leave_guard(device, q);
+    leave_guard(device, q, NULL);
     return n;
 }
 
@@ -592,6 +686,44 @@ is_set_up(const struct vhost_queue *q)
 }
 
 static void
+native_stop(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
+{
+    if (q->zerocopy && is_set_up(q)) {
+        vhost_zerocopy_stop(q->zerocopy, &q->storage);
+        call_guest(q, &q->storage);
+    }
+    vhost_zerocopy_retire(q->zerocopy);
+    q->zerocopy = NULL;
+}
+
+/* Has 'q' receive without a copy, if that is possible: the ring is then used
+ * where we have mapped it. */
+static void
+start_zerocopy(struct vhost_device *device, struct vhost_queue *q,
+               struct virtq_config *config)
+{
+    struct vhost_mapping *mapping = device->mapping;
+    struct vhost_zerocopy *zc;
+
+    if (q->zerocopy && q->zerocopy->ring_size != config->size) {
+        /* Another ring, which does not know the buffers of the last one. */
+        native_stop(device, q);
+    }
+    zc = (mapping && q->vring & 1
+          ? vhost_zerocopy_renew(q->zerocopy, mapping, config->size) : NULL);
+    if (zc) {
+        q->zerocopy = zc;
+        config->memory = &mapping->memory;
+        config->desc = vhost_mapping_translate(mapping, &device->memory,
+                                               config->desc);
+        config->driver = vhost_mapping_translate(mapping, &device->memory,
+                                                 config->driver);
+        config->device = vhost_mapping_translate(mapping, &device->memory,
+                                                 config->device);
+    }
+}
+
+static void
 native_start(struct vhost_device *device, struct vhost_queue *q)
 {
     uint64_t features = device->features;
@@ -621,6 +753,7 @@ native_start(struct vhost_device *device, struct vhost_queue *q)
     config.desc = vring.desc;
     config.driver = vring.avail;
     config.device = vring.used;
+    start_zerocopy(device, q, &config);
     problem = (vhost_guard_is_lost(device->vid) ? vhost_guard_fault
                : virtq_init(&q->storage, &config));
     atomic_store_relaxed(&q->fault, problem);
@@ -629,6 +762,9 @@ native_start(struct vhost_device *device, struct vhost_queue *q)
         return;
     }
     atomic_store_relaxed(&q->callfd, duplicate_callfd(vring.callfd));
+    if (q->zerocopy && config.memory == &device->memory) {
+        native_stop(device, q); /* It was possible until now. */
+    }
     ovsrcu_set(&q->virtq, &q->storage);
 }
 
@@ -729,6 +865,7 @@ const struct vhost_datapath vhost_datapath_native = {
     .is_stalled = native_is_stalled,
     .start = native_start,
     .suspend = native_suspend,
+    .stop = native_stop,
     .hand_back = native_hand_back,
     .renew_call = native_renew_call,
     .release = native_release,

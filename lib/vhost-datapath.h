@@ -52,6 +52,8 @@
 
 struct vhost_device;
 struct vhost_hold;
+struct vhost_mapping;
+struct vhost_zerocopy;
 
 /* One virtqueue of a running device. */
 struct vhost_queue {
@@ -86,6 +88,7 @@ struct vhost_queue {
     int vid;                    /* The device's. */
     atomic_int callfd;          /* Our eventfd to notify the guest, or -1. */
     struct virtq storage;
+    struct vhost_zerocopy *zerocopy;    /* Or NULL: packets are copied. */
     struct virtq_log log;
     atomic_uint64_t counters[VHOST_N_VRING_STATS];
 };
@@ -126,8 +129,13 @@ struct vhost_datapath {
      * (returns false if it is not in use anyway)... */
     bool (*suspend)(struct vhost_device *, struct vhost_queue *q);
 
-    /* ...and now by nobody: librte_vhost may have it.  These and the next two
-     * are null for a data path that copes with whatever librte_vhost does. */
+    /* ...and now by nobody.  If the guest may give the virtqueue up, it gets
+     * all of its buffers back; this also ends what was left of a virtqueue that
+     * could not be started again.  Does not call librte_vhost. */
+    void (*stop)(struct vhost_device *, struct vhost_queue *q);
+
+    /* Now librte_vhost may have it.  These and the next two are null for a data
+     * path that copes with whatever librte_vhost does. */
     void (*hand_back)(struct vhost_device *, struct vhost_queue *q);
 
     /* There is a new way to notify the guest of 'q'. */
@@ -155,6 +163,7 @@ struct vhost_device {
 
     /* The guest's memory.  Changes only while no queue is in use. */
     struct guest_memory memory;
+    struct vhost_mapping *mapping;      /* Ours of it, for zero-copy; or NULL. */
 
     atomic_int n_holding;       /* Transmit queues for which packets wait. */
 

@@ -24,7 +24,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
@@ -44,6 +48,17 @@ __thread volatile int vhost_guard_user;
 static struct sigaction other_action;
 static uintptr_t page_size;
 
+/* Mappings that are watched.  Written with 'watched_mutex' held, read by the
+ * signal handler; 'size' is written last, and 0 while the rest changes. */
+#define MAX_WATCHED 4096
+static struct ovs_mutex watched_mutex = OVS_MUTEX_INITIALIZER;
+static struct {
+    atomic_size_t size;
+    atomic_uintptr_t start;
+    ATOMIC(atomic_bool *) lost; /* To be set if it is. */
+} watched[MAX_WATCHED];
+static atomic_uint watched_end = ATOMIC_VAR_INIT(0);
+
 /* Puts an empty page at 'p'.  Of memory in hugepages, only a whole one can be
  * replaced: the kernel refuses anything smaller. */
 static bool
@@ -61,14 +76,39 @@ replace_page(void *p)
     return false;
 }
 
+/* Returns whom to tell that the memory at 'p' is lost, or NULL. */
+static atomic_bool *
+owner_of(const void *p)
+{
+    int user = vhost_guard_user;
+    unsigned int end;
+
+    atomic_read_relaxed(&watched_end, &end);
+    for (unsigned int i = 0; i < end; i++) {
+        atomic_bool *lost;
+        uintptr_t start;
+        size_t size;
+
+        /* Pairs with vhost_guard_watch(). */
+        atomic_read_explicit(&watched[i].size, &size, memory_order_acquire);
+        atomic_read_relaxed(&watched[i].start, &start);
+        atomic_read_relaxed(&watched[i].lost, &lost);
+        if ((uintptr_t) p - start < size) {
+            return lost;
+        }
+    }
+    return user ? &vhost_guard_lost[user - 1] : NULL;
+}
+
 static void
 handle_sigbus(int sig, siginfo_t *info, void *context OVS_UNUSED)
 {
-    int user = vhost_guard_user;
+    atomic_bool *lost = (info->si_code == BUS_ADRERR
+                         ? owner_of(info->si_addr) : NULL);
     int error = errno;
 
-    if (user && info->si_code == BUS_ADRERR && replace_page(info->si_addr)) {
-        atomic_store_relaxed(&vhost_guard_lost[user - 1], true);
+    if (lost && replace_page(info->si_addr)) {
+        atomic_store_relaxed(lost, true);
     } else {
         /* Not ours: the access is repeated, with the effect it always had. */
         sigaction(sig, &other_action, NULL);
@@ -95,6 +135,65 @@ vhost_guard_init(void)
         }
         ovsthread_once_done(&once);
     }
+}
+
+/* Has '*lost' set if an access to the 'size' bytes at 'start' fails, until
+ * vhost_guard_unwatch() is called, before which nobody may access them any
+ * more.  Returns false if too many are watched already. */
+bool
+vhost_guard_watch(void *start, size_t size, atomic_bool *lost)
+{
+    unsigned int i, end;
+
+    ovs_mutex_lock(&watched_mutex);
+    for (i = 0; i < MAX_WATCHED; i++) {
+        size_t other;
+
+        atomic_read_relaxed(&watched[i].size, &other);
+        if (!other) {
+            atomic_store_relaxed(&watched[i].start, (uintptr_t) start);
+            atomic_store_relaxed(&watched[i].lost, lost);
+            /* Pairs with owner_of(). */
+            atomic_store_explicit(&watched[i].size, size,
+                                  memory_order_release);
+            atomic_read_relaxed(&watched_end, &end);
+            atomic_store_relaxed(&watched_end, MAX(end, i + 1));
+            break;
+        }
+    }
+    ovs_mutex_unlock(&watched_mutex);
+    return i < MAX_WATCHED;
+}
+
+void
+vhost_guard_unwatch(void *start)
+{
+    ovs_mutex_lock(&watched_mutex);
+    for (unsigned int i = 0; i < MAX_WATCHED; i++) {
+        uintptr_t other;
+        size_t size;
+
+        atomic_read_relaxed(&watched[i].size, &size);
+        atomic_read_relaxed(&watched[i].start, &other);
+        if (size && other == (uintptr_t) start) {
+            atomic_store_relaxed(&watched[i].size, 0);
+            break;
+        }
+    }
+    ovs_mutex_unlock(&watched_mutex);
+}
+
+/* Is 'fd' a file of memory?  Questions about one in another file system might
+ * be answered, or not, by whoever runs that. */
+bool
+vhost_guard_is_memory(int fd)
+{
+    struct statfs fs;
+    struct stat file;
+
+    return (!fstatfs(fd, &fs)
+            && (fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC)
+            && !fstat(fd, &file) && S_ISREG(file.st_mode));
 }
 
 /* Makes writing to 'fd', which is to notify the guest, return at once.

@@ -33,6 +33,9 @@
  * repeated, and the connection's memory counts as lost: its virtqueues stop
  * with the next burst.
  *
+ * A mapping that is accessed outside of that, too, can be watched instead: the
+ * address then tells whose it is.
+ *
  * Any other SIGBUS ends the process, as without us.
  *
  *
@@ -43,6 +46,7 @@
  * sends instead. */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <rte_vhost.h>
 
@@ -57,6 +61,10 @@ extern __thread volatile int vhost_guard_user
     __attribute__((tls_model("initial-exec")));
 
 void vhost_guard_init(void);
+bool vhost_guard_watch(void *start, size_t size, atomic_bool *lost);
+void vhost_guard_unwatch(void *start);
+
+bool vhost_guard_is_memory(int fd);
 bool vhost_guard_callfd(int fd);
 
 static inline bool

@@ -42,6 +42,7 @@
 #include "vhost-policer.h"
 #include "vhost-qos.h"
 #include "vhost-socket.h"
+#include "vhost-zerocopy.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhost);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
@@ -92,6 +93,7 @@ static bool lacks_jumbo_buffers(const struct vhost_port *,
                                 const struct vhost_device *);
 static void update_placement(struct vhost_port *) OVS_REQUIRES(port->mutex);
 static void add_device_status(struct vhost_device *, struct smap *);
+static const char *zero_copy_obstacle(const struct vhost_device *);
 
 struct vhost_port *
 vhost_port_cast(const struct netdev *netdev)
@@ -167,14 +169,41 @@ vhost_port_destruct(struct netdev *netdev)
     ovs_mutex_destroy(&port->mutex);
 }
 
+/* Follows the 'options' of a "dpdkvhostuser" Interface, which has none.  One
+ * that is only meant for the other type is an error for the user, but costs a
+ * port that works nothing. */
+int
+vhost_port_set_server_config(struct netdev *netdev,
+                             const struct smap *options,
+                             char **errp OVS_UNUSED)
+{
+    struct vhost_port *port = vhost_port_cast(netdev);
+    bool zero_copy = smap_get_bool(options, "dq-zero-copy", false);
+
+    ovs_mutex_lock(&port->mutex);
+    if (zero_copy != (port->config_error != NULL)) {
+        free(port->config_error);
+        port->config_error = NULL;
+        if (zero_copy) {
+            port->config_error = xstrdup(
+                "dq-zero-copy is for ports of type dpdkvhostuserclient only; "
+                "packets of this one are copied");
+            VLOG_ERR("%s: %s", netdev->name, port->config_error);
+        }
+        netdev_change_seq_changed(netdev);
+    }
+    ovs_mutex_unlock(&port->mutex);
+    return 0;
+}
+
 /* Follows the 'options' of a "dpdkvhostuserclient" Interface.
  *
  * An error makes the switch give the port up.  That is fine for a new port,
  * but not for one that works: such a port keeps its socket and tells about the
  * error in its status. */
 int
-vhost_port_set_config(struct netdev *netdev, const struct smap *options,
-                      char **errp)
+vhost_port_set_client_config(struct netdev *netdev,
+                             const struct smap *options, char **errp)
 {
     struct vhost_port *port = vhost_port_cast(netdev);
     const char *path = smap_get(options, "vhost-server-path");
@@ -379,9 +408,36 @@ vhost_port_get_status(const struct netdev *netdev, struct smap *status)
     if (device && port->placement) {
         smap_add(status, "placement", port->placement);
     }
+    if (device && port->requested_zero_copy) {
+        const char *obstacle = zero_copy_obstacle(device);
+
+        smap_add_format(status, "dq_zero_copy", "%s%s",
+                        obstacle ? "off: " : "on", obstacle ? obstacle : "");
+    }
     ovs_mutex_unlock(&port->mutex);
 
     return 0;
+}
+
+/* Stores how 'port' is doing without copies.  Returns false if it was not asked
+ * to.  Main thread only. */
+bool
+vhost_port_get_zero_copy(const struct vhost_port *port,
+                         struct vhost_port_zero_copy *zero_copy)
+{
+    struct vhost_device *device = vhost_session_device(port->session);
+
+    memset(zero_copy, 0, sizeof *zero_copy);
+    if (!port->requested_zero_copy) {
+        return false;
+    }
+    zero_copy->obstacle = zero_copy_obstacle(device);
+    for (unsigned int i = 0; device && i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        zero_copy->n_out += vhost_zerocopy_n_out(device->rxqs[i].zerocopy);
+    }
+    vhost_zerocopy_get_pinned(netdev_get_name(&port->up),
+                              &zero_copy->n_pinned, &zero_copy->pinned_size);
+    return true;
 }
 
 /* Calls 'cb' with each port, or only with that named 'name' unless that is
@@ -438,6 +494,7 @@ vhost_ports_run(void)
         }
         ovs_mutex_unlock(&port->mutex);
     }
+    vhost_zerocopy_sweep();
     while (n_placed--) {        /* Next time it is the others' turn. */
         ovs_list_push_back(&vhost_ports, ovs_list_pop_front(&vhost_ports));
     }
@@ -452,7 +509,7 @@ vhost_ports_wait(void)
     ovs_mutex_lock(&vhost_ports_mutex);
     any = !ovs_list_is_empty(&vhost_ports);
     ovs_mutex_unlock(&vhost_ports_mutex);
-    if (any) {
+    if (any || vhost_zerocopy_has_retired()) {
         poll_timer_wait_until(tick_time);
     }
     vhost_mempool_wait();
@@ -621,16 +678,26 @@ set_features(struct vhost_port *port, const struct smap *options)
                                vhost_config()->iommu);
     bool postcopy = smap_get_bool(options, "vhost-postcopy-support",
                                   vhost_config()->postcopy);
+    bool zero_copy = smap_get_bool(options, "dq-zero-copy", false);
 
+    if (zero_copy && !port->requested_zero_copy
+        && (postcopy || vhost_config()->library_data_path)) {
+        VLOG_WARN("%s: dq-zero-copy has no effect with %s",
+                  netdev_get_name(&port->up),
+                  postcopy ? "vhost-postcopy-support"
+                  : "vhost-data-path=librte_vhost");
+    }
     if (postcopy && memory_locked()) {
         VLOG_WARN_RL(&rl, "%s: vhost-postcopy-support and mlockall are not "
                      "compatible.", netdev_get_name(&port->up));
         postcopy = false;
     }
     if (iommu != port->requested_iommu
-        || postcopy != port->requested_postcopy) {
+        || postcopy != port->requested_postcopy
+        || zero_copy != port->requested_zero_copy) {
         port->requested_iommu = iommu;
         port->requested_postcopy = postcopy;
+        port->requested_zero_copy = zero_copy;
         netdev_request_reconfigure(&port->up);
     }
 }
@@ -651,7 +718,8 @@ is_settled(const struct vhost_port *port)
     return has_requested_path(port)
            && (!port->session
                || vhost_session_offers(port->session, port->requested_iommu,
-                                       port->requested_postcopy));
+                                       port->requested_postcopy,
+                                       port->requested_zero_copy));
 }
 
 /* Closes 'session' of 'port', but goes on with what it counted. */
@@ -681,6 +749,7 @@ move_session(struct vhost_port *port)
         .client = true,
         .iommu = port->requested_iommu,
         .postcopy = port->requested_postcopy,
+        .zero_copy = port->requested_zero_copy,
         .tso = userspace_tso_enabled(),
         .library_data_path = vhost_config()->library_data_path,
         .counters = &port->counters,
@@ -929,4 +998,19 @@ add_device_status(struct vhost_device *device, struct smap *status)
                         "%s; reset the guest's device", faults);
         free(faults);
     }
+}
+
+/* Returns why packets of 'device', which may be NULL, are copied although they
+ * need not be, or NULL. */
+static const char *
+zero_copy_obstacle(const struct vhost_device *device)
+{
+    return (!device ? NULL
+            : device->datapath != &vhost_datapath_native
+            ? "librte_vhost's data path is in use"
+            : !device->mapping
+            ? "the guest's memory cannot be kept"
+            : vhost_zerocopy_is_barred()
+            ? "a physical port may not be able to read the guest's memory"
+            : NULL);
 }

@@ -70,6 +70,7 @@ struct vhost_port {
     char *config_error OVS_GUARDED;     /* Why not what was asked, or null. */
     bool requested_iommu OVS_GUARDED;
     bool requested_postcopy OVS_GUARDED;
+    bool requested_zero_copy OVS_GUARDED;
     bool bad_tx_retries OVS_GUARDED;    /* "tx-retries-max" out of range? */
     int requested_mtu OVS_GUARDED;
     enum netdev_flags flags OVS_GUARDED;
@@ -89,6 +90,17 @@ struct vhost_port {
     bool was_remote OVS_GUARDED;        /* Was anything, at last look? */
 };
 
+/* How a port with "dq-zero-copy" is doing. */
+struct vhost_port_zero_copy {
+    const char *obstacle;       /* Why packets are copied, or null. */
+    unsigned int n_out;         /* Packets in the guest's memory. */
+
+    /* Packets in the memory of guests that have gone, and how many bytes of it
+     * are kept for them. */
+    unsigned int n_pinned;
+    uint64_t pinned_size;
+};
+
 extern struct ovs_mutex vhost_ports_mutex;
 
 struct vhost_port *vhost_port_cast(const struct netdev *);
@@ -97,8 +109,10 @@ int vhost_port_construct_server(struct netdev *);
 int vhost_port_construct_client(struct netdev *);
 void vhost_port_destruct(struct netdev *);
 
-int vhost_port_set_config(struct netdev *, const struct smap *options,
-                          char **errp);
+int vhost_port_set_server_config(struct netdev *, const struct smap *options,
+                                 char **errp);
+int vhost_port_set_client_config(struct netdev *, const struct smap *options,
+                                 char **errp);
 int vhost_port_get_config(const struct netdev *, struct smap *);
 int vhost_port_set_mtu(struct netdev *, int mtu);
 int vhost_port_update_flags(struct netdev *, enum netdev_flags off,
@@ -107,6 +121,8 @@ int vhost_port_update_flags(struct netdev *, enum netdev_flags off,
 int vhost_port_reconfigure(struct netdev *);
 int vhost_port_get_status(const struct netdev *, struct smap *);
 bool vhost_port_is_running(struct vhost_port *);
+bool vhost_port_get_zero_copy(const struct vhost_port *,
+                              struct vhost_port_zero_copy *);
 
 void vhost_ports_for_each(const char *name,
                           void (*)(struct vhost_port *, void *aux), void *aux);

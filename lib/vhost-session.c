@@ -22,9 +22,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
-#include <linux/magic.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <numa.h>
@@ -42,10 +40,12 @@
 #include "util.h"
 #include "vhost-guard.h"
 #include "vhost-hold.h"
+#include "vhost-mapping.h"
 #include "vhost-message.h"
 #include "vhost-numa.h"
 #include "vhost-socket.h"
 #include "vhost-tally.h"
+#include "vhost-zerocopy.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_session);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
@@ -59,6 +59,7 @@ struct vhost_session {
     char *path;
     bool client;
     bool iommu, postcopy;       /* Offered to guests. */
+    bool zero_copy;             /* Receive without a copy if possible? */
     bool library_only;          /* Use librte_vhost's data path? */
     bool large_packets;
     struct vhost_counters *counters;        /* May be null. */
@@ -90,6 +91,7 @@ struct vhost_conn {
     bool enabled[VHOST_MAX_VRINGS];     /* Which virtqueues are enabled. */
     struct vhost_guest_memory memory;   /* The guest's, for questions... */
     struct guest_memory mapped_memory;  /* ...and for access. */
+    struct vhost_mapping *mapping;      /* For zero-copy, or NULL. */
     uint64_t rarp_address;      /* See VHOST_USER_SEND_RARP, or 0. */
     bool unsized[VHOST_MAX_VRINGS];     /* Must be given a size anew? */
     int call_vring;             /* Whose SET_VRING_CALL is handled, or -1. */
@@ -117,9 +119,14 @@ static const struct rte_vhost_user_extern_ops extern_ops;
 static struct vhost_session *find_session(const char *path)
     OVS_REQUIRES(sessions_mutex);
 static int start_driver(const struct vhost_session_config *, char **errp);
+static void free_conn(struct vhost_conn *);
 static void remove_conn(struct vhost_conn *);
 static struct vhost_device *withdraw_device(struct vhost_conn *)
     OVS_REQUIRES(conn->session->mutex);
+static bool suspend_queues(struct vhost_device *, unsigned int first,
+                           unsigned int n);
+static void stop_queues(struct vhost_device *, unsigned int first,
+                        unsigned int n);
 static void wait_for_data_path(struct vhost_session *);
 static struct vhost_device *running_device(const struct vhost_conn *);
 static void take_rarp(struct vhost_conn *, struct vhost_device *);
@@ -142,11 +149,15 @@ vhost_session_open(const struct vhost_session_config *config,
     struct vhost_session *session, *other;
 
     vhost_guard_init();
+    if (config->zero_copy) {
+        vhost_zerocopy_init();
+    }
     session = xzalloc(sizeof *session);
     session->path = xstrdup(config->path);
     session->client = config->client;
     session->iommu = config->iommu;
     session->postcopy = config->postcopy;
+    session->zero_copy = config->zero_copy;
     session->library_only = config->library_data_path || config->postcopy;
     session->large_packets = config->tso;
     session->counters = config->counters;
@@ -208,6 +219,8 @@ vhost_session_close(struct vhost_session *session)
     LIST_FOR_EACH (conn, list_node, &session->conns) {
         if (conn->device) {
             device = withdraw_device(conn);
+            suspend_queues(device, 0, VHOST_MAX_VRINGS);
+            stop_queues(device, 0, VHOST_MAX_VRINGS);
         }
         atomic_store_relaxed(&conns[conn->vid], NULL);
     }
@@ -225,7 +238,7 @@ vhost_session_close(struct vhost_session *session)
 
     /* No callback uses these any more. */
     LIST_FOR_EACH_POP (conn, list_node, &session->conns) {
-        free(conn);
+        free_conn(conn);
     }
     if (device) {
         destroy_device(session, device);
@@ -267,9 +280,10 @@ vhost_session_is_client(const struct vhost_session *session)
  * its configuration? */
 bool
 vhost_session_offers(const struct vhost_session *session, bool iommu,
-                     bool postcopy)
+                     bool postcopy, bool zero_copy)
 {
-    return session->iommu == iommu && session->postcopy == postcopy;
+    return (session->iommu == iommu && session->postcopy == postcopy
+            && session->zero_copy == zero_copy);
 }
 
 /* Stores what the port should have for the guest in '*demand': what the guest
@@ -390,13 +404,16 @@ find_session(const char *path)
  * Without VIRTIO_NET_F_CSUM, a guest does not use the HOST_* features that
  * build on it (virtio 1.2, 5.1.3.1).  They are offered all the same, as Open
  * vSwitch's own provider does: a guest that negotiated one with it would be
- * refused when it reconnects or migrates to us. */
+ * refused when it reconnects or migrates to us.
+ *
+ * With zero-copy, buffers may have to overtake each other. */
 static uint64_t
 unwanted_features(const struct vhost_session_config *config)
 {
-    return config->tso ? (UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
-                          | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
-                       : UINT64_C(1) << VIRTIO_NET_F_CSUM;
+    return ((config->tso ? (UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
+                            | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
+                         : UINT64_C(1) << VIRTIO_NET_F_CSUM)
+            | (config->zero_copy ? UINT64_C(1) << VIRTIO_F_IN_ORDER : 0));
 }
 
 static int
@@ -532,6 +549,13 @@ destroy_connection_cb(int vid)
 }
 
 static void
+free_conn(struct vhost_conn *conn)
+{
+    vhost_mapping_unref(conn->mapping);
+    free(conn);
+}
+
+static void
 remove_conn(struct vhost_conn *conn)
 {
     struct vhost_session *session = conn->session;
@@ -540,7 +564,7 @@ remove_conn(struct vhost_conn *conn)
     ovs_list_remove(&conn->list_node);
     atomic_store_relaxed(&conns[conn->vid], NULL);
     ovs_mutex_unlock(&session->mutex);
-    free(conn);
+    free_conn(conn);
 }
 
 /* Creates a device for 'conn', in memory of its node if possible. */
@@ -566,6 +590,9 @@ create_device(const struct vhost_conn *conn)
     device->datapath = (conn->session->library_only
                         || vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
                         ? &vhost_datapath_rte : &vhost_datapath_native);
+    if (device->datapath == &vhost_datapath_native) {
+        device->mapping = vhost_mapping_ref(conn->mapping);
+    }
     for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
         device->txqs[i].vring = 2 * i;
         device->rxqs[i].vring = 2 * i + 1;
@@ -585,7 +612,9 @@ free_device(struct vhost_device *device)
             device->datapath->release(q);
         }
         vhost_hold_destroy(q);
+        vhost_zerocopy_retire(q->zerocopy);
     }
+    vhost_mapping_unref(device->mapping);
     numa_free(device, sizeof *device);
 }
 
@@ -648,7 +677,22 @@ suspend_queues(struct vhost_device *device, unsigned int first, unsigned int n)
     return any;
 }
 
-/* Gives them back to librte_vhost, when they are not used any more. */
+/* Gives all of their buffers back to the guest, when they are not used any
+ * more.
+ *
+ * This and the next function are called with the session's mutex held, unless
+ * 'device' is not its connection's any more. */
+static void
+stop_queues(struct vhost_device *device, unsigned int first, unsigned int n)
+{
+    const struct vhost_datapath *datapath = device->datapath;
+
+    for (unsigned int i = first; datapath->stop && i < first + n; i++) {
+        datapath->stop(device, vhost_device_queue(device, i));
+    }
+}
+
+/* Gives them back to librte_vhost. */
 static void
 hand_back_queues(struct vhost_device *device, unsigned int first,
                  unsigned int n)
@@ -774,6 +818,7 @@ run_device(struct vhost_conn *conn)
 {
     struct vhost_session *session = conn->session;
     struct vhost_device *device = create_device(conn);
+    bool copies = session->zero_copy && !device->mapping;
     int node = device->node;
 
     if (!publish_device(conn, device)) {
@@ -788,6 +833,10 @@ run_device(struct vhost_conn *conn)
 
     VLOG_INFO("vHost Device '%s' has been added on numa node %i",
               session->path, node);
+    if (copies) {
+        VLOG_INFO("vHost Device '%s': dq-zero-copy has no effect for this "
+                  "guest, its packets are copied", session->path);
+    }
     update_demand(session, conn);
 }
 
@@ -845,6 +894,7 @@ destroy_device_cb(int vid)
     notify(session);
     suspend_queues(device, 0, VHOST_MAX_VRINGS);
     wait_for_data_path(session);
+    stop_queues(device, 0, VHOST_MAX_VRINGS);
     hand_back_queues(device, 0, VHOST_MAX_VRINGS);
     vhost_tally_stop(&session->tally);
 
@@ -912,15 +962,25 @@ static const struct rte_vhost_device_ops device_ops = {
     .destroy_connection = destroy_connection_cb,
 };
 
-/* Is 'fd' a file of memory?  Questions about one in another file system might
- * be answered, or not, by whoever runs that. */
-static bool
-is_memory_file(int fd)
+/* Replaces our mapping of the memory of the guest on 'conn', if its packets are
+ * not to be copied, by that of 'table', or none. */
+static void
+set_mapping(struct vhost_conn *conn, const struct rte_vhost_memory *table)
 {
-    struct statfs s;
+    struct vhost_session *session = conn->session;
+    const char *name = netdev_get_name(session->netdev);
+    char *message;
 
-    return (!fstatfs(fd, &s)
-            && (s.f_type == TMPFS_MAGIC || s.f_type == HUGETLBFS_MAGIC));
+    vhost_mapping_unref(conn->mapping);
+    conn->mapping = NULL;
+    if (table && session->zero_copy) {
+        conn->mapping = vhost_mapping_create(table, name, &message);
+        if (!conn->mapping) {
+            VLOG_WARN_RL(&rl, "%s: no zero-copy, because we cannot keep the "
+                         "guest's memory: %s", name, message);
+            free(message);
+        }
+    }
 }
 
 /* Notes the memory of the guest on 'conn', or none.
@@ -932,6 +992,7 @@ set_memory(struct vhost_conn *conn, const struct rte_vhost_memory *table)
 {
     struct vhost_guest_memory memory = { .n_regions = 0 };
     struct guest_memory *mapped = &conn->mapped_memory;
+    struct vhost_mapping *old = NULL;
 
     mapped->n_regions = 0;
     for (uint32_t i = 0; table && i < table->nregions; i++) {
@@ -941,7 +1002,7 @@ set_memory(struct vhost_conn *conn, const struct rte_vhost_memory *table)
         guest_memory_add(mapped, src->guest_phys_addr, src->size,
                          (void *) (uintptr_t) src->host_user_addr);
         if (memory.n_regions < VHOST_MAX_REGIONS
-            && is_memory_file(src->fd) && !fstat(src->fd, &s)) {
+            && vhost_guard_is_memory(src->fd) && !fstat(src->fd, &s)) {
             memory.regions[memory.n_regions++] = (struct vhost_guest_region) {
                 .guest_address = src->guest_phys_addr,
                 .size = src->size,
@@ -952,12 +1013,18 @@ set_memory(struct vhost_conn *conn, const struct rte_vhost_memory *table)
             };
         }
     }
+    set_mapping(conn, table);
     ovs_mutex_lock(&conn->session->mutex);
     conn->memory = memory;
     if (conn->device) {
         conn->device->memory = *mapped;
+        if (conn->device->datapath == &vhost_datapath_native) {
+            old = conn->device->mapping;
+            conn->device->mapping = vhost_mapping_ref(conn->mapping);
+        }
     }
     ovs_mutex_unlock(&conn->session->mutex);
+    vhost_mapping_unref(old);
 }
 
 /* Stores the range of virtqueues that 'm' concerns. */
@@ -1071,6 +1138,16 @@ note_unsized(struct vhost_conn *conn, const struct vhost_message *m)
     }
 }
 
+/* May the guest take it from 'm' that it has all buffers of a virtqueue
+ * back? */
+static bool
+stops_ring(const struct vhost_message *m)
+{
+    return (m->request == VHOST_REQUEST_SET_VRING_NUM
+            || m->request == VHOST_REQUEST_SET_VRING_BASE
+            || (m->request == VHOST_REQUEST_SET_VRING_ENABLE && !m->value));
+}
+
 /* librte_vhost calls these two around each message.  Between them, it may
  * change rings and memory under a running device.  They see also the one pass
  * that changes the guest's memory. */
@@ -1101,9 +1178,18 @@ before_message_cb(int vid, void *message)
     }
     note_unsized(conn, &m);
     message_range(&m, &first, &n);
-    if (device && suspend_queues(device, first, n)) {
-        wait_for_data_path(conn->session);
-        hand_back_queues(device, first, n);
+    if (device) {
+        if (suspend_queues(device, first, n)) {
+            wait_for_data_path(conn->session);
+        }
+        ovs_mutex_lock(&conn->session->mutex);
+        if (conn->device) {     /* The session may be closed by now. */
+            if (stops_ring(&m)) {
+                stop_queues(device, first, n);
+            }
+            hand_back_queues(device, first, n);
+        }
+        ovs_mutex_unlock(&conn->session->mutex);
     }
     if (m.request == VHOST_REQUEST_SET_MEM_TABLE) {
         set_memory(conn, NULL);
@@ -1154,7 +1240,11 @@ after_message_cb(int vid, void *message)
     device = running_device(conn);
     if (device && device->datapath->suspend) {
         message_range(&m, &first, &n);
-        start_queues(conn, device, first, n);
+        ovs_mutex_lock(&conn->session->mutex);
+        if (conn->device) {
+            start_queues(conn, device, first, n);
+        }
+        ovs_mutex_unlock(&conn->session->mutex);
         if (conn->call_vring >= 0) {
             device->datapath->renew_call(
                 device, vhost_device_queue(device, conn->call_vring));

@@ -81,6 +81,7 @@ struct vhost_session_config {
     bool client;                /* Is the guest's side the server? */
     bool iommu;                 /* Offer VIRTIO_F_IOMMU_PLATFORM. */
     bool postcopy;              /* Offer post-copy live migration. */
+    bool zero_copy;             /* Receive without a copy if possible. */
     bool tso;                   /* Offer checksum offload and TSO. */
     bool library_data_path;     /* Use librte_vhost's, not our own. */
     struct vhost_counters *counters;    /* Of the port, to outlive the session;
@@ -124,7 +125,7 @@ struct vhost_device *vhost_session_device(const struct vhost_session *);
 const char *vhost_session_path(const struct vhost_session *);
 bool vhost_session_is_client(const struct vhost_session *);
 bool vhost_session_offers(const struct vhost_session *, bool iommu,
-                          bool postcopy);
+                          bool postcopy, bool zero_copy);
 void vhost_session_take_demand(struct vhost_session *, struct vhost_demand *);
 bool vhost_session_wants_less(struct vhost_session *);
 void vhost_session_get_memory(struct vhost_session *,

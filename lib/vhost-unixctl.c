@@ -320,6 +320,24 @@ queue_to_json(const struct vhost_port *port, const struct vhost_device *device,
 }
 
 static struct json *
+zero_copy_to_json(const struct vhost_port *port)
+{
+    struct vhost_port_zero_copy zc;
+    struct json *json;
+
+    if (!vhost_port_get_zero_copy(port, &zc)) {
+        return json_null_create();
+    }
+    json = json_object_create();
+    json_object_put(json, "obstacle", string_or_null(zc.obstacle));
+    json_object_put(json, "packets", json_integer_create(zc.n_out));
+    json_object_put(json, "pinned_packets", json_integer_create(zc.n_pinned));
+    json_object_put(json, "pinned_bytes",
+                    json_integer_create(zc.pinned_size));
+    return json;
+}
+
+static struct json *
 pool_to_json(const struct vhost_mempool *pool)
 {
     struct json *json;
@@ -405,6 +423,7 @@ port_to_json(const struct vhost_port *port, const struct vhost_placement *p)
                         port->session ? vhost_session_path(port->session)
                                       : NULL));
     json_object_put(json, "node", json_integer_create(port->node));
+    json_object_put(json, "zero_copy", zero_copy_to_json(port));
     json_object_put(json, "pool", pool_to_json(port->pool));
     json_object_put(json, "connected", json_boolean_create(p != NULL));
     if (p) {
@@ -551,6 +570,28 @@ put_placement(struct ds *s, const struct vhost_placement *p)
 }
 
 static void
+put_zero_copy(struct ds *s, const struct vhost_port *port)
+{
+    struct vhost_port_zero_copy zc;
+
+    if (!vhost_port_get_zero_copy(port, &zc)) {
+        return;
+    }
+    ds_put_cstr(s, "  zero-copy: ");
+    if (zc.obstacle) {
+        ds_put_format(s, "off: %s\n", zc.obstacle);
+    } else {
+        ds_put_format(s, "%u packets on their way in the guest's memory\n",
+                      zc.n_out);
+    }
+    if (zc.n_pinned) {
+        ds_put_format(s, "  zero-copy: %u packets of guests that have gone, "
+                      "whose memory is kept: %"PRIu64" MiB\n", zc.n_pinned,
+                      zc.pinned_size >> 20);
+    }
+}
+
+static void
 port_to_text(const struct vhost_port *port, const struct vhost_placement *p,
              struct ds *s)
     OVS_REQUIRES(port->mutex)
@@ -587,6 +628,7 @@ port_to_text(const struct vhost_port *port, const struct vhost_placement *p,
             put_queue(s, port, device, &p->queues[i]);
         }
     }
+    put_zero_copy(s, port);
     if (pool) {
         ds_put_format(s, "  mempool: %s on node %d, %u of %u mbufs in use, "
                       "%u %s\n", pool->mp->name, pool->node,

@@ -15,7 +15,10 @@ tests_test_vhost_SOURCES = \
 	tests/test-vhost-config.c \
 	tests/test-vhost-loop.c \
 	tests/test-vhost-mempool.c \
+	tests/native-fixture.c \
+	tests/native-fixture.h \
 	tests/test-vhost-native.c \
+	tests/test-vhost-zerocopy.c \
 	tests/test-vhost-offload.c \
 	tests/test-vhost-placement.c \
 	tests/test-vhost-port.c \
@@ -81,6 +84,7 @@ TESTSUITE_AT = \
 	tests/system-vhost-macros.at \
 	tests/system-vhost-testsuite.at \
 	tests/system-vhost.at \
+	tests/system-zerocopy.at \
 	tests/testsuite.at \
 	tests/vhost-macros.at \
 	tests/vhost-map.at \

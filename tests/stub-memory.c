@@ -173,7 +173,8 @@ WRAP(int, rte_eth_tx_queue_info_get, uint16_t port OVS_UNUSED, uint16_t q,
 
 WRAP(uint64_t, rte_get_tsc_hz, void)
 {
-    return __real_rte_get_tsc_hz() / MAX(1, stub_memory.tsc_divisor);
+    return (__real_rte_get_tsc_hz() / MAX(1, stub_memory.tsc_divisor)
+            * MAX(1, stub_memory.tsc_multiplier));
 }
 
 WRAP(long long int, time_msec, void)

@@ -14,6 +14,7 @@
 #   VSWITCHD        the switch (default: ovs-vswitchd of PATH)
 #   VSWITCH_SCHEMA  its vswitch.ovsschema
 #   VHOST_DATA_PATH other_config:vhost-data-path (default: not set)
+#   VHOST_ZERO_COPY options:dq-zero-copy of client ports (default: not set)
 #   VHOST_STOCK     "yes" for a switch without plugins, to compare with
 # Variables of Autotest's:
 #   at_status_file  where the result of the group is
@@ -201,7 +202,8 @@ add_port() {
     shift 2
     if test "$type" = client; then
         set -- type=dpdkvhostuserclient \
-            options:vhost-server-path="$run/$name" "$@"
+            options:vhost-server-path="$run/$name" \
+            ${VHOST_ZERO_COPY:+options:dq-zero-copy=$VHOST_ZERO_COPY} "$@"
     else
         set -- type=dpdkvhostuser "$@"
     fi
@@ -434,6 +436,11 @@ fds() {             # PID
 
 memory() {          # PID VmRSS|HugetlbPages, in KiB
     awk -v key="$2:" '$1 == key { print $2 }' "/proc/$1/status"
+}
+
+# Shared mappings of the switch that are not its own memory: those of guests.
+foreign_mappings() {
+    grep ' rw-s ' "/proc/$(cat vswitchd.pid)/maps" | grep -vc 'memfd:seg_[0-9]*-'
 }
 
 # Mbufs of PORT's pool that are in use.

@@ -14,7 +14,7 @@
  * limitations under the License.
  */
 
-/* The native data path, with the rings of virtq-driver.h and real mbufs. */
+/* The native data path. */
 
 #include <config.h>
 #undef NDEBUG
@@ -29,191 +29,15 @@
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
-#include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_vhost.h>
 
-#include "netdev-provider.h"
+#include "native-fixture.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
-#include "stub-memory.h"
 #include "stub-rte-vhost.h"
 #include "test-vhost.h"
 #include "util.h"
-#include "vhost-datapath.h"
-#include "vhost-mempool.h"
-#include "virtq-driver.h"
-
-#define FEATURE(NAME) (UINT64_C(1) << (NAME))
-#define WRAP_BIT (1 << VRING_PACKED_EVENT_F_WRAP_CTR)
-#define PAGE GUEST_START
-
-/* A device with one virtqueue, of a connection that never gets further. */
-static const struct vhost_datapath *native = &vhost_datapath_native;
-static struct netdev *netdev;
-static struct vhost_mempool *pool;
-static int vid, callfd;
-static struct guest guest;
-static struct driver driver;
-static struct vhost_device device;
-static struct vhost_queue *q;
-static struct vhost_counters counters;
-static size_t hdr_len;
-
-static uint64_t
-counter(unsigned int i)
-{
-    uint64_t value;
-
-    atomic_read_relaxed(&q->counters[i], &value);
-    return value;
-}
-
-#define COUNTER(NAME) counter(VHOST_VRING_##NAME)
-
-/* Sets up the next virtqueue: one that the guest transmits with if 'vring' is
- * 1. */
-static void
-start(unsigned int vring, uint64_t features, unsigned int size)
-{
-    struct driver_options o = {
-        .packed = (features & FEATURE(VIRTIO_F_RING_PACKED)) != 0,
-        .event_idx = (features & FEATURE(VIRTIO_RING_F_EVENT_IDX)) != 0,
-        .writable = vring == 0,
-        .size = size,
-    };
-    struct rte_vhost_vring ring = { .size = size };
-
-    if (!netdev) {
-        const struct vhost_mempool_request request = {
-            .port = "port0", .mtu = 1500, .n_queues = 2
-        };
-
-        netdev = open_client("vhu0", path_of("s0"));
-        vid = guest_connect(path_of("s0"));
-        CHECK((pool = vhost_mempool_get(&request)));
-    }
-    o.base = o.packed ? WRAP_BIT : 65530;
-    guest_init(&guest);
-    guest_add_region(&guest, 8 << 20);
-    guest.next += 1 << 20;      /* For packets. */
-    driver_init(&driver, &guest, &o);
-    driver_want_call(&driver, true);
-
-    callfd = eventfd(0, EFD_CLOEXEC);
-    CHECK(callfd >= 0);
-    ring.desc = driver.desc;
-    ring.avail = driver.avail;
-    ring.used = driver.used;
-    ring.callfd = callfd;
-    guest_set_features(vid, features);
-    guest_set_ring(vid, vring, &ring, o.base);
-
-    memset(&device, 0, sizeof device);
-    memset(&counters, 0, sizeof counters);
-    device.datapath = native;
-    device.vid = vid;
-    device.features = features;
-    device.memory = guest.memory;
-    q = vhost_device_queue(&device, vring);
-    q->vring = vring;
-    atomic_store_relaxed(&q->callfd, -1);
-    native->start(&device, q);
-    CHECK(ovsrcu_get(struct virtq *, &q->virtq));
-    hdr_len = (features & (FEATURE(VIRTIO_NET_F_MRG_RXBUF)
-                           | FEATURE(VIRTIO_F_VERSION_1)
-                           | FEATURE(VIRTIO_F_RING_PACKED)) ? 12 : 10);
-}
-
-static void
-stop(void)
-{
-    CHECK(native->suspend(&device, q));
-    native->hand_back(&device, q);
-    CHECK(!native->suspend(&device, q));
-    CHECK_INT(rte_mempool_in_use_count(pool->mp), 0);
-    close(callfd);
-    driver_destroy(&driver);
-    guest_destroy(&guest);
-}
-
-static void
-finish(void)
-{
-    vhost_mempool_put(pool, 2);
-    vhost_mempool_run();
-    guest_disconnect(vid);
-    netdev_close(netdev);
-    netdev_run();
-    CHECK_INT(stub_memory.n_pools, 0);
-    check_sessions_closed();
-}
-
-static uint8_t
-byte_of(unsigned int number, unsigned int i)
-{
-    return i ? number * 13 + i * 7 : 2 * number;
-}
-
-/* The guest sends packet 'number', of 'len' bytes behind the header, in pieces
- * of at most 'piece' bytes. */
-static void
-guest_sends(unsigned int number, uint32_t len, uint32_t piece)
-{
-    uint64_t start_address = PAGE + number % 16 * 65536;
-    struct driver_piece pieces[DRIVER_MAX_PIECES];
-    uint64_t address = start_address;
-    uint32_t left = hdr_len + len;
-    unsigned int n = 0;
-
-    for (; left; left -= pieces[n++].len) {
-        pieces[n] = (struct driver_piece) { address, MIN(left, piece) };
-        address += pieces[n].len;
-    }
-    for (unsigned int i = 0; i < hdr_len + len; i++) {
-        uint8_t c = i < hdr_len ? 0 : byte_of(number, i - hdr_len);
-
-        guest_write(&guest, start_address + i, &c, 1);
-    }
-    CHECK(driver_add(&driver, pieces, n, false) >= 0);
-}
-
-static unsigned int
-receive(struct rte_mbuf **mbufs, unsigned int n)
-{
-    return native->dequeue(&device, q, pool->mp, mbufs, n, &counters);
-}
-
-/* Checks that packet 'number' of 'len' bytes comes. */
-static void
-receive_one(unsigned int number, uint32_t len)
-{
-    struct rte_mbuf *mbuf;
-    uint32_t written;
-
-    CHECK_INT(receive(&mbuf, 1), 1);
-    CHECK_INT(mbuf->pkt_len, len);
-    CHECK_INT(mbuf->data_len, len);
-    for (unsigned int i = 0; i < len; i++) {
-        CHECK_INT(*rte_pktmbuf_mtod_offset(mbuf, uint8_t *, i),
-                  byte_of(number, i));
-    }
-    rte_pktmbuf_free(mbuf);
-    CHECK(driver_get(&driver, &written) >= 0);
-    CHECK_INT(written, 0);
-}
-
-/* The layouts and headers that there are. */
-static const uint64_t all_features[] = {
-    0,
-    FEATURE(VIRTIO_F_VERSION_1),
-    FEATURE(VIRTIO_NET_F_MRG_RXBUF),
-    FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_F_VERSION_1),
-    FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_NET_F_MRG_RXBUF),
-    FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_RING_F_EVENT_IDX)
-    | FEATURE(VIRTIO_NET_F_CSUM),
-    FEATURE(VIRTIO_RING_F_EVENT_IDX) | FEATURE(VIRTIO_NET_F_CSUM),
-};
 
 static void
 test_receive(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -518,14 +342,14 @@ test_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         ring.avail = driver.avail;
         ring.used = driver.used;
         ring.callfd = other;
-        guest_set_ring(vid, 0, &ring, 0);
+        guest_set_ring(test_vid, 0, &ring, 0);
         native->renew_call(&device, q);
         CHECK_INT(n_calls(other), 1);
 
         /* What is not an eventfd gets nothing. */
         CHECK(!pipe(fds));
         ring.callfd = fds[1];
-        guest_set_ring(vid, 0, &ring, 0);
+        guest_set_ring(test_vid, 0, &ring, 0);
         native->renew_call(&device, q);
         while (send_one(1, 100, false)) {
             continue;

@@ -43,6 +43,7 @@ extern const struct vhost_test mempool_tests[];
 extern const struct vhost_test loop_tests[];
 extern const struct vhost_test session_tests[];
 extern const struct vhost_test native_tests[];
+extern const struct vhost_test zerocopy_tests[];
 extern const struct vhost_test offload_tests[];
 extern const struct vhost_test placement_tests[];
 extern const struct vhost_test port_tests[];

@@ -1,0 +1,121 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "vhost-mapping.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <rte_vhost.h>
+
+#include "util.h"
+#include "vhost-guard.h"
+
+/* Maps the memory in 'table', that of a guest of port 'owner' as librte_vhost
+ * has it.  Returns the mapping, with one reference, or NULL and a message in
+ * '*errp' that the caller must free. */
+struct vhost_mapping *
+vhost_mapping_create(const struct rte_vhost_memory *table, const char *owner,
+                     char **errp)
+{
+    struct vhost_mapping *mapping = xzalloc(sizeof *mapping);
+
+    mapping->owner = xstrdup(owner);
+    ovs_refcount_init(&mapping->refcount);
+    atomic_init(&mapping->lost, false);
+    for (uint32_t i = 0; i < table->nregions; i++) {
+        const struct rte_vhost_mem_region *region = &table->regions[i];
+        struct vhost_mapping_part *part =
+            &mapping->parts[mapping->memory.n_regions];
+        /* librte_vhost maps files from their beginning. */
+        uint64_t offset = region->host_user_addr - (uintptr_t) region->mmap_addr;
+        void *start;
+
+        if (mapping->memory.n_regions >= GUEST_MEMORY_MAX_REGIONS) {
+            *errp = xstrdup("it has too many regions");
+            goto error;
+        }
+        if (!vhost_guard_is_memory(region->fd)) {
+            *errp = xstrdup("it is no file in memory");
+            goto error;
+        }
+        start = mmap(NULL, region->mmap_size, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_NORESERVE, region->fd, 0);
+        if (start == MAP_FAILED) {
+            *errp = xasprintf("it cannot be mapped (%s)",
+                              ovs_strerror(errno));
+            goto error;
+        }
+        part->start = start;
+        part->size = region->mmap_size;
+        if (!guest_memory_add(&mapping->memory, region->guest_phys_addr,
+                              region->size, (uint8_t *) start + offset)) {
+            munmap(start, part->size);
+            *errp = xstrdup("a region of it makes no sense");
+            goto error;
+        }
+        madvise(start, part->size, MADV_DONTDUMP);
+        mapping->size += region->size;
+        if (!vhost_guard_watch(start, part->size, &mapping->lost)) {
+            *errp = xstrdup("too much is mapped already");
+            goto error;
+        }
+    }
+    return mapping;
+
+error:
+    vhost_mapping_unref(mapping);
+    return NULL;
+}
+
+struct vhost_mapping *
+vhost_mapping_ref(const struct vhost_mapping *mapping_)
+{
+    struct vhost_mapping *mapping = CONST_CAST(struct vhost_mapping *,
+                                               mapping_);
+
+    if (mapping) {
+        ovs_refcount_ref(&mapping->refcount);
+    }
+    return mapping;
+}
+
+/* Gives up a reference to 'mapping', which may be NULL. */
+void
+vhost_mapping_unref(struct vhost_mapping *mapping)
+{
+    if (mapping && ovs_refcount_unref(&mapping->refcount) == 1) {
+        for (unsigned int i = 0; i < mapping->memory.n_regions; i++) {
+            vhost_guard_unwatch(mapping->parts[i].start);
+            munmap(mapping->parts[i].start, mapping->parts[i].size);
+        }
+        free(mapping->owner);
+        free(mapping);
+    }
+}
+
+/* Returns where 'mapping' has what 'other' has at 'p', or NULL. */
+void *
+vhost_mapping_translate(const struct vhost_mapping *mapping,
+                        const struct guest_memory *other, const void *p)
+{
+    uint64_t address;
+
+    return (guest_memory_address_of(other, p, &address)
+            ? guest_memory_at(&mapping->memory, address, 1) : NULL);
+}

@@ -1,0 +1,73 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef VHOST_MAPPING_H
+#define VHOST_MAPPING_H 1
+
+/* A guest's memory, mapped by us.
+ *
+ * librte_vhost maps the memory of each guest, too, and unmaps it when the
+ * guest disconnects or its memory changes.  A mapping of ours stays for as long
+ * as anybody has a reference: that is what packets need which are still in the
+ * guest's memory when they are on their way through the switch.
+ *
+ * A mapping of a file of which the guest takes pages away stays, too: see
+ * vhost-guard.h.
+ *
+ * Mappings are made, referenced and released outside of the data path.  All
+ * functions are thread-safe. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest-memory.h"
+#include "ovs-atomic.h"
+
+struct rte_vhost_memory;
+
+struct vhost_mapping {
+    struct guest_memory memory; /* Where we have it. */
+    atomic_bool lost;           /* Were pages of it taken away? */
+    char *owner;                /* Name of the port. */
+    uint64_t size;              /* In bytes. */
+
+    struct ovs_refcount refcount;
+    struct vhost_mapping_part {
+        void *start;
+        size_t size;
+    } parts[GUEST_MEMORY_MAX_REGIONS];
+};
+
+struct vhost_mapping *vhost_mapping_create(const struct rte_vhost_memory *,
+                                           const char *owner, char **errp);
+struct vhost_mapping *vhost_mapping_ref(const struct vhost_mapping *);
+void vhost_mapping_unref(struct vhost_mapping *);
+
+void *vhost_mapping_translate(const struct vhost_mapping *,
+                              const struct guest_memory *other,
+                              const void *);
+
+static inline bool
+vhost_mapping_is_lost(const struct vhost_mapping *mapping)
+{
+    bool lost;
+
+    atomic_read_relaxed(&CONST_CAST(struct vhost_mapping *, mapping)->lost,
+                        &lost);
+    return lost;
+}
+
+#endif /* vhost-mapping.h */

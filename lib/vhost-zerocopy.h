@@ -1,0 +1,203 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef VHOST_ZEROCOPY_H
+#define VHOST_ZEROCOPY_H 1
+
+/* Packets that stay in the guest's memory while the switch has them.
+ *
+ *
+ * Concept
+ * =======
+ *
+ * A packet that the guest sends need not be copied: an mbuf can point to it.
+ * The buffer that it is in goes back to the guest when the mbuf is freed.  The
+ * zero-copy state of a receive queue is about what is on its way:
+ *
+ *     vhost_zerocopy_attach()   Has an mbuf point to a packet.  Takes a slot.
+ *     vhost_zerocopy_add()      The packet's buffer is to go back later.
+ *     vhost_zerocopy_collect()  Which buffers can go back now?
+ *
+ * Whoever frees the mbuf, in whichever thread, marks the slot.  Only the queue's
+ * own thread, which looks for marks, touches the virtqueue.
+ *
+ *
+ * Starvation
+ * ==========
+ *
+ * Somebody may hold packets for long: a NIC that frees what it sent when it has
+ * more to send, the defragmentation of connection tracking.  The guest must be
+ * able to go on all the same:
+ *
+ *   - At most half of the buffers of a ring are out at a time.  When these are
+ *     used up, packets are copied.
+ *
+ *   - Buffers go back in the order in which they came, because a switch that is
+ *     killed and started again can then go on with the ring where the guest
+ *     says that it was.  When the oldest one is held for longer than
+ *     VHOST_ZEROCOPY_PATIENCE, or a quarter of the ring waits behind it, the
+ *     others overtake it, and go on to do so.  That is why such a port does not
+ *     offer VIRTIO_F_IN_ORDER.
+ *
+ *
+ * Lifetime
+ * ========
+ *
+ * The state belongs to a virtqueue of one connection, from when that is started
+ * until the guest stops it, and to one mapping of the guest's memory.  When the
+ * memory changes in between, a new state takes the old one's place, which goes
+ * on behind it until all of its buffers went back.
+ *
+ * When the ring stops, its buffers go back at once, after a moment of waiting,
+ * whether the mbufs were freed or not: the guest would not get them any more.
+ * A packet that is still on its way may then change; it stays in the guest's
+ * memory, which stays mapped until it has gone.
+ *
+ * State that is not needed any more is retired, and freed when no mbuf refers
+ * to it: see vhost_zerocopy_sweep().
+ *
+ *
+ * Physical ports
+ * ==============
+ *
+ * A device that reads packets itself would have to be told about the guest's
+ * memory.  As long as there is one, all packets are copied. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+
+#include "ovs-atomic.h"
+#include "util.h"
+#include "virtq.h"
+
+struct vhost_mapping;
+
+/* Shorter packets are copied, which costs less. */
+#define VHOST_ZEROCOPY_MIN_LEN 1024
+
+/* Room that must be behind a packet in an mbuf's own buffer. */
+#define VHOST_ZEROCOPY_TAILROOM 64
+
+/* For how long others wait for the oldest buffer, in microseconds. */
+#define VHOST_ZEROCOPY_PATIENCE 1000
+
+/* For how long a ring that stops waits for its packets, in microseconds. */
+#define VHOST_ZEROCOPY_STOP_TIME 10000
+
+/* At most this many packets of a queue are out at a time. */
+#define VHOST_ZEROCOPY_MAX_SLOTS 4096
+
+/* At most this many former mappings of a running guest are referred to. */
+#define VHOST_ZEROCOPY_MAX_PREVIOUS 8
+
+/* As long as there is retired state of this many queues in all, packets are
+ * copied on queues that start. */
+#define VHOST_ZEROCOPY_MAX_RETIRED 64
+
+/* Of a buffer whose packet was copied. */
+#define VHOST_ZEROCOPY_NO_SLOT UINT16_MAX
+
+extern atomic_bool vhost_zerocopy_barred;
+
+struct vhost_zerocopy_slot {
+    struct rte_mbuf_ext_shared_info shinfo;
+    atomic_bool busy;           /* Does an mbuf point to the buffer? */
+};
+
+/* A buffer that is to go back. */
+struct vhost_zerocopy_buffer {
+    uint16_t id;                /* As in struct virtq_buffer. */
+    uint16_t n_descs;
+    uint16_t slot;
+    bool overtaken;             /* Did younger ones go back before it? */
+};
+
+struct vhost_zerocopy {
+    struct vhost_mapping *mapping;
+    struct vhost_zerocopy *previous;    /* With a former mapping, or NULL. */
+    struct vhost_zerocopy *next_retired;
+    uint64_t blocked_since;     /* TSC, or 0: the oldest buffer is held. */
+
+    /* Buffers that are to go back, the oldest one first. */
+    struct vhost_zerocopy_buffer *buffers;
+    uint32_t head, tail;        /* Modulo 'capacity', a power of 2. */
+    uint32_t capacity;          /* At least 'ring_size'. */
+    uint32_t ring_size;
+
+    struct vhost_zerocopy_slot *slots;
+    uint16_t *free_slots;
+    atomic_uint16_t n_free;     /* Written by the queue's user alone. */
+    uint16_t n_slots;
+};
+
+/* For whoever uses the queue. */
+bool vhost_zerocopy_is_idle(const struct vhost_zerocopy *);
+unsigned int vhost_zerocopy_room(const struct vhost_zerocopy *);
+void vhost_zerocopy_add(struct vhost_zerocopy *, const struct virtq_buffer *,
+                        const uint16_t slots[], unsigned int n);
+unsigned int vhost_zerocopy_collect(struct vhost_zerocopy *,
+                                    struct virtq_buffer *, unsigned int max,
+                                    unsigned int *n_packets);
+
+/* For whoever controls the queue, while nobody uses it. */
+struct vhost_zerocopy *vhost_zerocopy_renew(struct vhost_zerocopy *,
+                                            struct vhost_mapping *,
+                                            unsigned int ring_size);
+void vhost_zerocopy_stop(struct vhost_zerocopy *, struct virtq *);
+void vhost_zerocopy_retire(struct vhost_zerocopy *);
+
+/* For any thread. */
+unsigned int vhost_zerocopy_n_out(const struct vhost_zerocopy *);
+
+/* For the main thread. */
+void vhost_zerocopy_init(void);
+bool vhost_zerocopy_is_barred(void);
+void vhost_zerocopy_sweep(void);
+bool vhost_zerocopy_has_retired(void);
+void vhost_zerocopy_get_pinned(const char *owner, unsigned int *n_packets,
+                               uint64_t *size);
+
+/* Makes 'mbuf', a new one, the 'len' bytes from 'offset' on of the 'size' bytes
+ * at 'data'.  Returns the slot, or VHOST_ZEROCOPY_NO_SLOT if too much is out
+ * already. */
+static inline uint16_t
+vhost_zerocopy_attach(struct vhost_zerocopy *zc, struct rte_mbuf *mbuf,
+                      uint8_t *data, uint16_t size, uint16_t offset,
+                      uint16_t len)
+{
+    struct vhost_zerocopy_slot *slot;
+    uint16_t n_free, i;
+    bool barred;
+
+    atomic_read_relaxed(&vhost_zerocopy_barred, &barred);
+    atomic_read_relaxed(&zc->n_free, &n_free);
+    if (OVS_UNLIKELY(!n_free || barred)) {
+        return VHOST_ZEROCOPY_NO_SLOT;
+    }
+    i = zc->free_slots[--n_free];
+    atomic_store_relaxed(&zc->n_free, n_free);
+    slot = &zc->slots[i];
+    rte_mbuf_ext_refcnt_set(&slot->shinfo, 1);
+    atomic_store_relaxed(&slot->busy, true);
+    rte_pktmbuf_attach_extbuf(mbuf, data, RTE_BAD_IOVA, size, &slot->shinfo);
+    mbuf->data_off = offset;
+    mbuf->data_len = mbuf->pkt_len = len;
+    return i;
+}
+
+#endif /* vhost-zerocopy.h */
