@@ -20,13 +20,17 @@ fuzz_sources = \
 fuzz_native_sources = \
 	lib/vhost-datapath-native.c \
 	lib/vhost-guard.c \
-	lib/vhost-offload.c
+	lib/vhost-mapping.c \
+	lib/vhost-offload.c \
+	lib/vhost-zerocopy.c
 fuzz_headers = \
 	lib/guest-memory.h \
 	lib/vhost-datapath.h \
 	lib/vhost-guard.h \
+	lib/vhost-mapping.h \
 	lib/vhost-offload.h \
 	lib/vhost-stats.h \
+	lib/vhost-zerocopy.h \
 	lib/virtq-private.h \
 	lib/virtq.h \
 	tests/fuzz/fuzz-guest.h \

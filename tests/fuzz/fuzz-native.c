@@ -20,7 +20,8 @@
  * What must hold whatever the guest does: all mbufs come home; a packet from
  * the guest is wholly in its mbuf, and its offload request wholly in the
  * packet; no more packets are moved than was asked for; a queue with a fault
- * says so and stands still. */
+ * says so and stands still.  With zero-copy, some packets are kept for a while,
+ * and nothing of them is left in the end. */
 
 #include <config.h>
 #undef NDEBUG
@@ -38,19 +39,27 @@
 #include "fuzz-guest.h"
 #include "util.h"
 #include "vhost-datapath.h"
+#include "vhost-mapping.h"
 #include "vhost-offload.h"
+#include "vhost-zerocopy.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 #define MAX_BURST 32
 #define N_MBUFS 255
+#define MAX_KEPT 128
 
 static struct fuzz_guest guest;
 static struct vhost_device device;
 static struct vhost_queue *queue;
 static struct rte_mempool *mp;
 static uint64_t log_features;
+
+/* Zero-copy. */
+static struct vhost_mapping mapping;
+static struct rte_mbuf *kept[MAX_KEPT];
+static unsigned int n_kept;
 
 /* What librte_vhost says. */
 
@@ -156,6 +165,21 @@ check_packet(struct rte_mbuf *m)
     }
 }
 
+/* Frees the kept packets but for 'n' of them, the oldest or the youngest. */
+static void
+free_kept(unsigned int n, bool oldest)
+{
+    while (n_kept > n) {
+        n_kept--;
+        if (oldest) {
+            rte_pktmbuf_free(kept[0]);
+            memmove(kept, kept + 1, n_kept * sizeof kept[0]);
+        } else {
+            rte_pktmbuf_free(kept[n_kept]);
+        }
+    }
+}
+
 static void
 receive(unsigned int n, unsigned int n_held)
 {
@@ -165,14 +189,18 @@ receive(unsigned int n, unsigned int n_held)
 
     /* Some inputs want a lack of mbufs. */
     memset(&counters, 0, sizeof counters);
-    n_held = MIN(n_held, N_MBUFS);
+    n_held = MIN(n_held, N_MBUFS - n_kept);
     FUZZ_CHECK(!n_held || !rte_mempool_get_bulk(mp, (void **) held, n_held));
     received = device.datapath->dequeue(&device, queue, mp, mbufs, n,
                                         &counters);
     FUZZ_CHECK(received <= n);
     for (unsigned int i = 0; i < received; i++) {
         check_packet(mbufs[i]);
-        rte_pktmbuf_free(mbufs[i]);
+        if (device.mapping && n_kept < MAX_KEPT && fuzz_byte(&guest) % 2) {
+            kept[n_kept++] = mbufs[i];
+        } else {
+            rte_pktmbuf_free(mbufs[i]);
+        }
     }
     if (n_held) {
         rte_mempool_put_bulk(mp, (void **) held, n_held);
@@ -218,19 +246,23 @@ start(unsigned int features)
     }
     log_features = features & 8 ? UINT64_C(1) << VHOST_F_LOG_ALL : 0;
     device.large_packets = features & 16;
-    device.memory = guest.memory;
+    device.memory = mapping.memory = guest.memory;
+    device.mapping = features & 32 ? &mapping : NULL;
     queue = vhost_device_queue(&device, guest.config.writable ? 0 : 1);
     queue->vring = guest.config.writable ? 0 : 1;
     device.datapath->start(&device, queue);
     return ovsrcu_get(struct virtq *, &queue->virtq) != NULL;
 }
 
+/* The guest gives the ring up, or will go on with it. */
 static void
-stop(void)
+stop(bool for_good)
 {
-    if (device.datapath->suspend(&device, queue)) {
-        device.datapath->hand_back(&device, queue);
+    device.datapath->suspend(&device, queue);
+    if (for_good) {
+        device.datapath->stop(&device, queue);
     }
+    device.datapath->hand_back(&device, queue);
 }
 
 static void
@@ -251,9 +283,13 @@ step(unsigned int op)
         break;
     case 2:
         FUZZ_CHECK(!device.datapath->n_pending(&device, queue) || !fault);
+        free_kept(n / 2, n % 2);
         break;
     case 3:
-        stop();
+        if (n % 16 < 15) {
+            free_kept(0, true);         /* Not to wait for them. */
+        }
+        stop(n >= 224 || n % 3);
         if (n >= 224) {
             fuzz_guest_set_up(&guest);
         }
@@ -263,7 +299,7 @@ step(unsigned int op)
         atomic_store_relaxed(&device.rarp_address, n);
         break;
     }
-    FUZZ_CHECK(rte_mempool_avail_count(mp) == N_MBUFS);
+    FUZZ_CHECK(rte_mempool_avail_count(mp) + n_kept == N_MBUFS);
 }
 
 int
@@ -281,6 +317,8 @@ LLVMFuzzerInitialize(int *argc OVS_UNUSED, char ***argv)
                                  RTE_PKTMBUF_HEADROOM + 2048, SOCKET_ID_ANY);
     FUZZ_CHECK(mp);
     device.datapath = &vhost_datapath_native;
+    mapping.owner = "fuzz";
+    ovs_refcount_init(&mapping.refcount);
     return 0;
 }
 
@@ -299,6 +337,11 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
             step(op - FUZZ_N_GUEST_OPS);
         }
     }
-    stop();
+    free_kept(0, false);
+    stop(true);
+    vhost_zerocopy_sweep();
+    FUZZ_CHECK(!vhost_zerocopy_has_retired());
+    FUZZ_CHECK(ovs_refcount_read(&mapping.refcount) == 1);
+    FUZZ_CHECK(rte_mempool_avail_count(mp) == N_MBUFS);
     return 0;
 }
