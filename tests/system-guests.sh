@@ -322,8 +322,7 @@ switch_holds() {
     echo "fds $(fds "$pid")"
     echo "threads $(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l)"
     echo "pools $(pools | wc -l)"
-    # Not those that guests share with it, which it sees as they use them.
-    echo "hugepages $(awk '$1 == "Private_Hugetlb:" { n += $2 } END { print n }' "/proc/$pid/smaps")"
+    echo "hugepages $(own_hugepages "$pid")"
     echo "memory $(memory "$pid" VmRSS)"
 }
 

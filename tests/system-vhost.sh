@@ -438,6 +438,12 @@ memory() {          # PID VmRSS|HugetlbPages, in KiB
     awk -v key="$2:" '$1 == key { print $2 }' "/proc/$1/status"
 }
 
+# KiB of hugepages, but for those that guests share with it, which it sees as
+# they use them.
+own_hugepages() {   # PID
+    awk '$1 == "Private_Hugetlb:" { n += $2 } END { print n }' "/proc/$1/smaps"
+}
+
 # Shared mappings of the switch that are not its own memory: those of guests.
 foreign_mappings() {
     grep ' rw-s ' "/proc/$(cat vswitchd.pid)/maps" | grep -vc 'memfd:seg_[0-9]*-'
