@@ -234,7 +234,8 @@ is_negotiated(const struct vhost_device *device,
  * it.  Returns its slot, or VHOST_ZEROCOPY_NO_SLOT if it is to be copied.
  *
  * The packet must fit into the mbuf's own buffer, with room around it: that is
- * where it moves when the switch adds to it. */
+ * where it moves when the switch adds to it.  It must be at an even address, as
+ * everybody expects of headers. */
 static inline uint16_t
 attach_packet(struct vhost_zerocopy *zc, const struct virtq_burst *burst,
               const struct virtq_buffer *buffer, size_t hdr_len,
@@ -249,6 +250,7 @@ attach_packet(struct vhost_zerocopy *zc, const struct virtq_burst *burst,
         offset = 0;
     }
     return (len >= VHOST_ZEROCOPY_MIN_LEN && segment->len == offset + len
+            && !((uintptr_t) (segment->data + offset) % 2)
             && len + VHOST_ZEROCOPY_TAILROOM <= rte_pktmbuf_tailroom(mbuf)
             ? vhost_zerocopy_attach(zc, mbuf, segment->data, segment->len,
                                     offset, len)

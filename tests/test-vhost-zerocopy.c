@@ -158,6 +158,14 @@ test_receive(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
             rte_pktmbuf_free(mbuf);
             CHECK_INT(n_returned(), 1);
         }
+
+        /* An odd address. */
+        CHECK(driver_add_simple(&driver, PAGE + 1, hdr_len + 1500) >= 0);
+        CHECK_INT(receive(&mbuf, 1), 1);
+        CHECK_INT(mbuf->pkt_len, 1500);
+        CHECK(!is_in_guest(mbuf));
+        rte_pktmbuf_free(mbuf);
+        CHECK_INT(n_returned(), 1);
         stop_zerocopy();
     }
     finish();
