@@ -65,8 +65,10 @@ wait_until() {
     done
 }
 
+# The main thread may have ended before others, which still hold the process's
+# files.
 is_running() {      # PID
-    grep -qs '^State:.[^Z]' "/proc/$1/status"
+    grep -qs '^State:.[^Z]' /proc/"$1"/task/*/status
 }
 
 is_gone() {         # PID
