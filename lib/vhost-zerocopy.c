@@ -85,20 +85,26 @@ vhost_zerocopy_add(struct vhost_zerocopy *zc,
     }
 }
 
+static bool
+is_busy(struct vhost_zerocopy_slot *slot)
+{
+    bool busy;
+
+    /* Pairs with mark_free(): whoever had the packet has read it. */
+    atomic_read_explicit(&slot->busy, &busy, memory_order_acquire);
+    return busy;
+}
+
 /* Can '*buffer' go back?  If so, its slot is free now. */
 static bool
 release(struct vhost_zerocopy *zc, const struct vhost_zerocopy_buffer *buffer)
 {
     uint16_t n_free;
-    bool busy;
 
     if (buffer->slot == VHOST_ZEROCOPY_NO_SLOT) {
         return true;
     }
-    /* Pairs with mark_free(): whoever had the packet has read it. */
-    atomic_read_explicit(&zc->slots[buffer->slot].busy, &busy,
-                         memory_order_acquire);
-    if (busy) {
+    if (is_busy(&zc->slots[buffer->slot])) {
         return false;
     }
     atomic_read_relaxed(&zc->n_free, &n_free);
@@ -200,7 +206,7 @@ mark_free(void *data OVS_UNUSED, void *slot_)
 {
     struct vhost_zerocopy_slot *slot = slot_;
 
-    /* Pairs with release(). */
+    /* Pairs with is_busy(). */
     atomic_store_explicit(&slot->busy, false, memory_order_release);
 }
 
@@ -385,11 +391,7 @@ n_busy(struct vhost_zerocopy *zc)
     unsigned int n = 0;
 
     for (unsigned int i = 0; i < zc->n_slots; i++) {
-        bool busy;
-
-        /* Pairs with mark_free(). */
-        atomic_read_explicit(&zc->slots[i].busy, &busy, memory_order_acquire);
-        n += busy;
+        n += is_busy(&zc->slots[i]);
     }
     return n;
 }
