@@ -490,6 +490,17 @@ def ring_bases(a):
             a.pump(0.005)
 
 
+def offer_each(a, request, fds):
+    """One after the other for both rings, and in the end none."""
+    for fd in fds:
+        for index in (0, 1):
+            a.attempt(request, u64(index), [fd])
+            a.pump(0.005)
+    for index in (0, 1):
+        a.attempt(request, u64(0x100 | index))
+    a.pump()
+
+
 @case
 def kicks_are_no_eventfds(a):
     restart(a)
@@ -497,13 +508,7 @@ def kicks_are_no_eventfds(a):
     with opened(reader, writer, os.open('/dev/full', os.O_RDWR),
                 os.open('/', os.O_RDONLY), memory_file(PAGE),
                 socket.socket(socket.AF_UNIX).detach()) as fds:
-        for fd in fds:
-            for index in (0, 1):
-                a.attempt(vu.SET_VRING_KICK, u64(index), [fd])
-                a.pump(0.005)
-        a.attempt(vu.SET_VRING_KICK, u64(0x100))
-        a.attempt(vu.SET_VRING_KICK, u64(0x101))
-        a.pump()
+        offer_each(a, vu.SET_VRING_KICK, fds)
 
 
 @case
@@ -523,13 +528,7 @@ def calls_that_block(a):
     os.set_blocking(full, True)
     with opened(reader, writer, full, os.open('/dev/full', os.O_RDWR),
                 memory_file(PAGE), os.open('/', os.O_RDONLY)) as fds:
-        for fd in fds:
-            for index in (0, 1):
-                a.attempt(vu.SET_VRING_CALL, u64(index), [fd])
-            a.pump(0.01)
-        a.attempt(vu.SET_VRING_CALL, u64(0x100))
-        a.attempt(vu.SET_VRING_CALL, u64(0x101))
-        a.pump()
+        offer_each(a, vu.SET_VRING_CALL, fds)
 
 
 @case
@@ -726,6 +725,19 @@ def resources(pid):
                  for what in ('fd', 'task'))
 
 
+def settled(pid):
+    """Returns the same when it has not changed for a moment: connections of
+    before may still come to their end, and new ones be prepared."""
+    now = resources(pid)
+    since = time.monotonic()
+    while time.monotonic() < since + 0.1:
+        time.sleep(0.01)
+        last, now = now, resources(pid)
+        if now != last:
+            since = time.monotonic()
+    return now
+
+
 def try_case(function, running, victim, bystanders, other):
     attacker = Attacker(victim.guest.path, False)
     attacker.listener = victim.guest.listener
@@ -770,7 +782,7 @@ def main(pid, run, port_type, *names):
             if name in crashes and state == 'running':
                 continue
             print(f'{name}, {state}: ', end='', flush=True)
-            before = resources(pid)
+            before = settled(pid)
             waited, silence = try_case(function, state == 'running', victim,
                                        bystanders, other)
             if name not in LEAKS:

@@ -196,7 +196,7 @@ def main(seconds, pid, run, port_type, *seeds):
 
     seeds = list(map(int, seeds))
     deadline = time.monotonic() + float(seconds)
-    before = hostile.resources(pid)
+    before = hostile.settled(pid)
     done = []
     while seeds or time.monotonic() < deadline:
         seed = seeds.pop() if seeds else random.SystemRandom().getrandbits(32)
