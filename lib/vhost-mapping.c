@@ -26,6 +26,17 @@
 #include "util.h"
 #include "vhost-guard.h"
 
+static void
+destroy(struct vhost_mapping *mapping)
+{
+    for (unsigned int i = 0; i < mapping->memory.n_regions; i++) {
+        vhost_guard_unwatch(mapping->parts[i].iov_base);
+        munmap(mapping->parts[i].iov_base, mapping->parts[i].iov_len);
+    }
+    free(mapping->owner);
+    free(mapping);
+}
+
 /* Maps the memory in 'table', that of a guest of port 'owner' as librte_vhost
  * has it.  Returns the mapping, with one reference, or NULL and a message in
  * '*errp' that the caller must free. */
@@ -40,8 +51,7 @@ vhost_mapping_create(const struct rte_vhost_memory *table, const char *owner,
     atomic_init(&mapping->lost, false);
     for (uint32_t i = 0; i < table->nregions; i++) {
         const struct rte_vhost_mem_region *region = &table->regions[i];
-        struct vhost_mapping_part *part =
-            &mapping->parts[mapping->memory.n_regions];
+        struct iovec *part = &mapping->parts[mapping->memory.n_regions];
         /* librte_vhost maps files from their beginning. */
         uint64_t offset = region->host_user_addr - (uintptr_t) region->mmap_addr;
         void *start;
@@ -61,25 +71,27 @@ vhost_mapping_create(const struct rte_vhost_memory *table, const char *owner,
                               ovs_strerror(errno));
             goto error;
         }
-        part->start = start;
-        part->size = region->mmap_size;
+        part->iov_base = start;
+        part->iov_len = region->mmap_size;
         if (!guest_memory_add(&mapping->memory, region->guest_phys_addr,
                               region->size, (uint8_t *) start + offset)) {
-            munmap(start, part->size);
+            munmap(start, part->iov_len);
             *errp = xstrdup("a region of it makes no sense");
             goto error;
         }
-        madvise(start, part->size, MADV_DONTDUMP);
+        madvise(start, part->iov_len, MADV_DONTDUMP);
         mapping->size += region->size;
-        if (!vhost_guard_watch(start, part->size, &mapping->lost)) {
+        if (!vhost_guard_watch(start, part->iov_len, &mapping->lost)) {
             *errp = xstrdup("too much is mapped already");
             goto error;
         }
     }
+    vhost_dma_add(&mapping->dma, mapping->owner, mapping->parts,
+                  mapping->memory.n_regions);
     return mapping;
 
 error:
-    vhost_mapping_unref(mapping);
+    destroy(mapping);
     return NULL;
 }
 
@@ -100,12 +112,8 @@ void
 vhost_mapping_unref(struct vhost_mapping *mapping)
 {
     if (mapping && ovs_refcount_unref(&mapping->refcount) == 1) {
-        for (unsigned int i = 0; i < mapping->memory.n_regions; i++) {
-            vhost_guard_unwatch(mapping->parts[i].start);
-            munmap(mapping->parts[i].start, mapping->parts[i].size);
-        }
-        free(mapping->owner);
-        free(mapping);
+        vhost_dma_remove(&mapping->dma);
+        destroy(mapping);
     }
 }
 

@@ -25,7 +25,7 @@
  * guest's memory when they are on their way through the switch.
  *
  * A mapping of a file of which the guest takes pages away stays, too: see
- * vhost-guard.h.
+ * vhost-guard.h.  Devices are told about mappings: see vhost-dma.h.
  *
  * Mappings are made, referenced and released outside of the data path.  All
  * functions are thread-safe. */
@@ -35,6 +35,7 @@
 
 #include "guest-memory.h"
 #include "ovs-atomic.h"
+#include "vhost-dma.h"
 
 struct rte_vhost_memory;
 
@@ -44,11 +45,10 @@ struct vhost_mapping {
     char *owner;                /* Name of the port. */
     uint64_t size;              /* In bytes. */
 
+    struct vhost_dma_memory dma;
+
     struct ovs_refcount refcount;
-    struct vhost_mapping_part {
-        void *start;
-        size_t size;
-    } parts[GUEST_MEMORY_MAX_REGIONS];
+    struct iovec parts[GUEST_MEMORY_MAX_REGIONS];   /* As it was mapped. */
 };
 
 struct vhost_mapping *vhost_mapping_create(const struct rte_vhost_memory *,

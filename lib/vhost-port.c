@@ -36,6 +36,7 @@
 #include "util.h"
 #include "vhost-config.h"
 #include "vhost-datapath.h"
+#include "vhost-dma.h"
 #include "vhost-mempool.h"
 #include "vhost-numa.h"
 #include "vhost-placement.h"
@@ -494,6 +495,7 @@ vhost_ports_run(void)
         }
         ovs_mutex_unlock(&port->mutex);
     }
+    vhost_dma_run();
     vhost_zerocopy_sweep();
     while (n_placed--) {        /* Next time it is the others' turn. */
         ovs_list_push_back(&vhost_ports, ovs_list_pop_front(&vhost_ports));
@@ -1010,7 +1012,5 @@ zero_copy_obstacle(const struct vhost_device *device)
             ? "librte_vhost's data path is in use"
             : !device->mapping
             ? "the guest's memory cannot be kept"
-            : vhost_zerocopy_is_barred()
-            ? "a physical port may not be able to read the guest's memory"
-            : NULL);
+            : vhost_dma_obstacle(&device->mapping->dma));
 }

@@ -38,6 +38,7 @@
 #include "ovs-thread.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-dma.h"
 #include "vhost-guard.h"
 #include "vhost-hold.h"
 #include "vhost-mapping.h"
@@ -150,7 +151,7 @@ vhost_session_open(const struct vhost_session_config *config,
 
     vhost_guard_init();
     if (config->zero_copy) {
-        vhost_zerocopy_init();
+        vhost_dma_init();
     }
     session = xzalloc(sizeof *session);
     session->path = xstrdup(config->path);

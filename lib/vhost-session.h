@@ -59,7 +59,8 @@
  *     locks inside librte_vhost (sockets, connections, a virtqueue's access)
  *     'sessions_mutex', a session's 'mutex' (leaves: nothing is called with
  *         them held but OVS's own leaves, such as seq and vlog, and functions
- *         of librte_vhost that take no lock)
+ *         of librte_vhost that take no lock), the one in vhost-dma.c (the
+ *         same, but for functions of VFIO)
  *
  * librte_vhost calls back with locks of its own held, hence a callback may
  * take the leaves only.  An exception is destroy_device, which it calls

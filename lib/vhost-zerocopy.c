@@ -19,13 +19,9 @@
 #include "vhost-zerocopy.h"
 
 #include <rte_cycles.h>
-#include <rte_ethdev.h>
+#include <rte_eal.h>
 
-#include "openvswitch/vlog.h"
-#include "ovs-thread.h"
 #include "vhost-mapping.h"
-
-VLOG_DEFINE_THIS_MODULE(vhost_zerocopy);
 
 /* How many buffers at most are looked at in one go. */
 #define MAX_LOOK 128
@@ -34,8 +30,6 @@ VLOG_DEFINE_THIS_MODULE(vhost_zerocopy);
  * alone removes it. */
 static ATOMIC(struct vhost_zerocopy *) retired = ATOMIC_VAR_INIT(NULL);
 static atomic_uint n_retired = ATOMIC_VAR_INIT(0);
-
-atomic_bool vhost_zerocopy_barred = ATOMIC_VAR_INIT(false);
 
 static unsigned int
 n_waiting(const struct vhost_zerocopy *zc)
@@ -216,6 +210,7 @@ create(struct vhost_mapping *mapping, unsigned int ring_size)
     struct vhost_zerocopy *zc = xzalloc(sizeof *zc);
 
     zc->mapping = vhost_mapping_ref(mapping);
+    zc->no_iova = rte_eal_iova_mode() == RTE_IOVA_VA ? 0 : RTE_BAD_IOVA;
     zc->ring_size = ring_size;
     zc->capacity = ROUND_UP_POW2(ring_size);
     zc->buffers = xcalloc(zc->capacity, sizeof *zc->buffers);
@@ -288,68 +283,6 @@ vhost_zerocopy_stop(struct vhost_zerocopy *zc, struct virtq *vq)
             virtq_return(vq, buffers, 1);
         }
     }
-}
-
-/* Is 'port_id' a DPDK port that has packets read by somebody who does not know
- * our memory?  While it is new, nothing but its name can be asked for; that of a
- * virtual device begins with its driver's. */
-static bool
-is_physical(uint16_t port_id)
-{
-    static const char *const soft[] = {
-        "net_null", "net_pcap", "net_tap", "net_af_packet",
-    };
-    char name[RTE_ETH_NAME_MAX_LEN];
-
-    if (!rte_eth_dev_get_name_by_port(port_id, name)) {
-        for (size_t i = 0; i < ARRAY_SIZE(soft); i++) {
-            if (!strncmp(name, soft[i], strlen(soft[i]))) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-/* Notes that there is a new DPDK port, which nobody uses yet. */
-static int
-note_port(uint16_t port_id, enum rte_eth_event_type event OVS_UNUSED,
-          void *aux OVS_UNUSED, void *param OVS_UNUSED)
-{
-    if (!vhost_zerocopy_is_barred() && is_physical(port_id)) {
-        VLOG_INFO("from now on, dq-zero-copy has no effect: DPDK port %"PRIu16
-                  " may not be able to read the memory of guests", port_id);
-        atomic_store_relaxed(&vhost_zerocopy_barred, true);
-    }
-    return 0;
-}
-
-/* To be called before any state is made. */
-void
-vhost_zerocopy_init(void)
-{
-    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
-
-    if (ovsthread_once_start(&once)) {
-        uint16_t port_id;
-
-        rte_eth_dev_callback_register(RTE_ETH_ALL, RTE_ETH_EVENT_NEW,
-                                      note_port, NULL);
-        RTE_ETH_FOREACH_DEV (port_id) {
-            note_port(port_id, RTE_ETH_EVENT_NEW, NULL, NULL);
-        }
-        ovsthread_once_done(&once);
-    }
-}
-
-/* Are all packets copied, because of a physical port? */
-bool
-vhost_zerocopy_is_barred(void)
-{
-    bool barred;
-
-    atomic_read_relaxed(&vhost_zerocopy_barred, &barred);
-    return barred;
 }
 
 /* Gives up 'zc', which may be NULL.  Its packets may still be out. */

@@ -73,8 +73,9 @@
  * Physical ports
  * ==============
  *
- * A device that reads packets itself would have to be told about the guest's
- * memory.  As long as there is one, all packets are copied. */
+ * A device that reads packets itself has to be told about the guest's memory:
+ * see vhost-dma.h.  As long as there is one that cannot be told, all packets
+ * are copied. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -83,9 +84,8 @@
 
 #include "ovs-atomic.h"
 #include "util.h"
+#include "vhost-mapping.h"
 #include "virtq.h"
-
-struct vhost_mapping;
 
 /* Shorter packets are copied, which costs less. */
 #define VHOST_ZEROCOPY_MIN_LEN 1024
@@ -112,8 +112,6 @@ struct vhost_mapping;
 /* Of a buffer whose packet was copied. */
 #define VHOST_ZEROCOPY_NO_SLOT UINT16_MAX
 
-extern atomic_bool vhost_zerocopy_barred;
-
 struct vhost_zerocopy_slot {
     struct rte_mbuf_ext_shared_info shinfo;
     atomic_bool busy;           /* Does an mbuf point to the buffer? */
@@ -131,6 +129,7 @@ struct vhost_zerocopy {
     struct vhost_mapping *mapping;
     struct vhost_zerocopy *previous;    /* With a former mapping, or NULL. */
     struct vhost_zerocopy *next_retired;
+    rte_iova_t no_iova;         /* See vhost_zerocopy_attach(). */
     uint64_t blocked_since;     /* TSC, or 0: the oldest buffer is held. */
 
     /* Buffers that are to go back, the oldest one first. */
@@ -165,8 +164,6 @@ void vhost_zerocopy_retire(struct vhost_zerocopy *);
 unsigned int vhost_zerocopy_n_out(const struct vhost_zerocopy *);
 
 /* For the main thread. */
-void vhost_zerocopy_init(void);
-bool vhost_zerocopy_is_barred(void);
 void vhost_zerocopy_sweep(void);
 bool vhost_zerocopy_has_retired(void);
 void vhost_zerocopy_get_pinned(const char *owner, unsigned int *n_packets,
@@ -174,7 +171,11 @@ void vhost_zerocopy_get_pinned(const char *owner, unsigned int *n_packets,
 
 /* Makes 'mbuf', a new one, the 'len' bytes from 'offset' on of the 'size' bytes
  * at 'data'.  Returns the slot, or VHOST_ZEROCOPY_NO_SLOT if too much is out
- * already. */
+ * already.
+ *
+ * The address for devices is that of the process, unless devices use physical
+ * ones: then it is none at all, 'no_iova', should one come before the packet
+ * has gone. */
 static inline uint16_t
 vhost_zerocopy_attach(struct vhost_zerocopy *zc, struct rte_mbuf *mbuf,
                       uint8_t *data, uint16_t size, uint16_t offset,
@@ -182,11 +183,9 @@ vhost_zerocopy_attach(struct vhost_zerocopy *zc, struct rte_mbuf *mbuf,
 {
     struct vhost_zerocopy_slot *slot;
     uint16_t n_free, i;
-    bool barred;
 
-    atomic_read_relaxed(&vhost_zerocopy_barred, &barred);
     atomic_read_relaxed(&zc->n_free, &n_free);
-    if (OVS_UNLIKELY(!n_free || barred)) {
+    if (OVS_UNLIKELY(!n_free || vhost_dma_obstacle(&zc->mapping->dma))) {
         return VHOST_ZEROCOPY_NO_SLOT;
     }
     i = zc->free_slots[--n_free];
@@ -194,7 +193,8 @@ vhost_zerocopy_attach(struct vhost_zerocopy *zc, struct rte_mbuf *mbuf,
     slot = &zc->slots[i];
     rte_mbuf_ext_refcnt_set(&slot->shinfo, 1);
     atomic_store_relaxed(&slot->busy, true);
-    rte_pktmbuf_attach_extbuf(mbuf, data, RTE_BAD_IOVA, size, &slot->shinfo);
+    rte_pktmbuf_attach_extbuf(mbuf, data, (uintptr_t) data | zc->no_iova,
+                              size, &slot->shinfo);
     mbuf->data_off = offset;
     mbuf->data_len = mbuf->pkt_len = len;
     return i;

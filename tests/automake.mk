@@ -13,6 +13,7 @@ tests_test_vhost_SOURCES = \
 	tests/stub-rte-vhost.c \
 	tests/stub-rte-vhost.h \
 	tests/test-vhost-config.c \
+	tests/test-vhost-dma.c \
 	tests/test-vhost-loop.c \
 	tests/test-vhost-mempool.c \
 	tests/native-fixture.c \
@@ -39,6 +40,7 @@ tests_test_vhost_LDADD = \
 	$(DPDK_LIBS) $(NUMA_LIBS)
 tests_test_vhost_LDFLAGS = \
 	-Wl,--wrap=dpdk_available \
+	-Wl,--wrap=follow_symlinks \
 	-Wl,--wrap=get_mempolicy \
 	-Wl,--wrap=numa_alloc \
 	-Wl,--wrap=numa_available \
@@ -48,12 +50,17 @@ tests_test_vhost_LDFLAGS = \
 	-Wl,--wrap=numa_tonode_memory \
 	-Wl,--wrap=poll_timer_wait_at \
 	-Wl,--wrap=poll_timer_wait_until_at \
+	-Wl,--wrap=rte_eal_iova_mode \
+	-Wl,--wrap=rte_eth_dev_callback_register \
+	-Wl,--wrap=rte_eth_dev_get_name_by_port \
 	-Wl,--wrap=rte_eth_dev_info_get \
 	-Wl,--wrap=rte_eth_find_next_owned_by \
 	-Wl,--wrap=rte_eth_tx_queue_info_get \
 	-Wl,--wrap=rte_get_tsc_hz \
 	-Wl,--wrap=rte_mempool_free \
 	-Wl,--wrap=rte_pktmbuf_pool_create \
+	-Wl,--wrap=rte_vfio_container_dma_map \
+	-Wl,--wrap=rte_vfio_container_dma_unmap \
 	-Wl,--wrap=time_msec \
 	-Wl,--wrap=unixctl_command_register \
 	-Wl,--wrap=unixctl_command_reply \
@@ -137,12 +144,12 @@ check-local: tests/testsuite
 check-system: all tests/system-vhost-testsuite
 	$(call run_suite,tests/system-vhost-testsuite,-j1)
 
-# Needs QEMU, for a virtual machine with four NUMA nodes.
+# Needs QEMU, for a virtual machine with four NUMA nodes and two network cards.
 numa_lab = $(srcdir)/utilities/ovs-vhost-numa-lab --share tests
 check-numa: all tests/numa-testsuite
 	$(call run_suite,tests/numa-testsuite,-j1,$(numa_lab) --nodes 4 \
 	    --mem 1024 --hugepages 384$(comma)384$(comma)256$(comma)256 \
-	    --timeout 900)
+	    --nics 2 --timeout 900)
 comma = ,
 
 # Virtual machines in a virtual machine with two NUMA nodes: slow.

@@ -38,6 +38,7 @@ struct vhost_test {
 };
 
 extern const struct vhost_test config_tests[];
+extern const struct vhost_test dma_tests[];
 extern const struct vhost_test socket_tests[];
 extern const struct vhost_test mempool_tests[];
 extern const struct vhost_test loop_tests[];

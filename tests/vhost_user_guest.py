@@ -333,6 +333,7 @@ class Peer:
     """A guest that sends numbered frames and checks those that it receives."""
 
     FRAME = struct.Struct('!6s6sHBBQ32x')
+    PATTERN = bytes(range(251)) * 8
 
     def __init__(self, number, path, listen, queues):
         self.number = number
@@ -340,6 +341,11 @@ class Peer:
         self.sent = [0] * queues
         self.next = {}          # The next number, by sender and its queue.
         self.received = self.lost = self.reordered = 0
+        self.size = self.FRAME.size     # Of what is sent.
+
+    def _payload(self, sequence, size):
+        start = sequence % 251
+        return self.PATTERN[start:start + size - self.FRAME.size]
 
     def send(self):
         """Sends a frame on each queue that has room."""
@@ -350,6 +356,7 @@ class Peer:
         frame = self.FRAME.pack(b'\2\0\0\0\0\0',
                                 b'\2\0\0\0\0' + bytes([self.number]),
                                 0x88b5, self.number, i, self.sent[i])
+        frame += self._payload(self.sent[i], self.size)
         self.sent[i] += self.guest.tx[i].send(frame)
 
     def receive(self):
@@ -361,6 +368,9 @@ class Peer:
                     frame)
                 if ethertype != 0x88b5:
                     continue
+                if (frame[self.FRAME.size:]
+                        != self._payload(sequence, len(frame))):
+                    raise Error(f'frame {sequence} is damaged')
                 expected = self.next.get((number, i), 0)
                 if sequence < expected:
                     self.reordered += 1
@@ -381,7 +391,7 @@ class Console:
                                 on the same if there is no other
     stop NAME                   as a guest that resets
     leave NAME                  disconnects
-    exchange A B COUNT          frames each way from each queue
+    exchange A B COUNT [SIZE]   frames each way from each queue
     moves A B COUNT NODE...     B, which has been started, comes back on one
                                 node after the other, every second time with
                                 a new connection, while both send
@@ -434,6 +444,7 @@ class Console:
 
     def do_exchange(self, *args):
         a, b, count = self.peers[args[0]], self.peers[args[1]], int(args[2])
+        a.size = b.size = int(args[3]) if args[3:] else Peer.FRAME.size
         self._set_up_flows(a, b)
         self._set_up_flows(b, a)
         self._start_count(a, b)

@@ -19,6 +19,7 @@ fuzz_sources = \
 	tests/virtq-driver.c
 fuzz_native_sources = \
 	lib/vhost-datapath-native.c \
+	lib/vhost-dma.c \
 	lib/vhost-guard.c \
 	lib/vhost-mapping.c \
 	lib/vhost-offload.c \
@@ -26,6 +27,7 @@ fuzz_native_sources = \
 fuzz_headers = \
 	lib/guest-memory.h \
 	lib/vhost-datapath.h \
+	lib/vhost-dma.h \
 	lib/vhost-guard.h \
 	lib/vhost-mapping.h \
 	lib/vhost-offload.h \

@@ -1,0 +1,285 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "vhost-dma.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_vfio.h>
+
+#include "openvswitch/vlog.h"
+#include "ovs-thread.h"
+
+VLOG_DEFINE_THIS_MODULE(vhost_dma);
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
+/* How a DPDK port reads packets. */
+enum access {
+    ACCESS_NONE,                /* It is no port, or reads as the switch does. */
+    ACCESS_UNKNOWN,             /* It is new. */
+    ACCESS_VFIO,
+    ACCESS_PHYSICAL,            /* By physical addresses. */
+    ACCESS_OTHER,
+    N_ACCESSES
+};
+
+/* Why ports with such an access cannot read memory that is not DPDK's. */
+static const char *const obstacles[N_ACCESSES] = {
+    [ACCESS_UNKNOWN] = "a DPDK port is new",
+    [ACCESS_PHYSICAL] = "a DPDK port is not behind an IOMMU",
+    [ACCESS_OTHER] = "a DPDK port is not bound to VFIO",
+};
+
+static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
+static struct ovs_list memories OVS_GUARDED_BY(mutex)
+    = OVS_LIST_INITIALIZER(&memories);
+static enum access accesses[RTE_MAX_ETHPORTS] OVS_GUARDED_BY(mutex);
+static unsigned int n_ports[N_ACCESSES] OVS_GUARDED_BY(mutex);
+
+static enum access find_access(const char *name);
+static void set_access(uint16_t port_id, enum access) OVS_REQUIRES(mutex);
+static void set_told(struct vhost_dma_memory *, bool) OVS_REQUIRES(mutex);
+static void review(struct vhost_dma_memory *) OVS_REQUIRES(mutex);
+
+/* A DPDK port is new.  Nobody uses it yet, and nothing can be asked for. */
+static int
+add_port(uint16_t port_id, enum rte_eth_event_type event OVS_UNUSED,
+         void *aux OVS_UNUSED, void *param OVS_UNUSED)
+{
+    ovs_mutex_lock(&mutex);
+    set_access(port_id, ACCESS_UNKNOWN);
+    ovs_mutex_unlock(&mutex);
+    return 0;
+}
+
+/* A DPDK port is closed, but its device is still there. */
+static int
+remove_port(uint16_t port_id, enum rte_eth_event_type event OVS_UNUSED,
+            void *aux OVS_UNUSED, void *param OVS_UNUSED)
+{
+    ovs_mutex_lock(&mutex);
+    set_access(port_id, ACCESS_NONE);
+    ovs_mutex_unlock(&mutex);
+    return 0;
+}
+
+/* From now on, it is known what DPDK ports there are.  To be called before
+ * there is any memory, when DPDK has been initialized. */
+void
+vhost_dma_init(void)
+{
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+
+    if (ovsthread_once_start(&once)) {
+        uint16_t port_id;
+
+        rte_eth_dev_callback_register(RTE_ETH_ALL, RTE_ETH_EVENT_NEW,
+                                      add_port, NULL);
+        rte_eth_dev_callback_register(RTE_ETH_ALL, RTE_ETH_EVENT_DESTROY,
+                                      remove_port, NULL);
+        RTE_ETH_FOREACH_DEV (port_id) {
+            add_port(port_id, RTE_ETH_EVENT_NEW, NULL, NULL);
+        }
+        vhost_dma_run();
+        ovsthread_once_done(&once);
+    }
+}
+
+/* Finds out about new DPDK ports, until when packets are copied.  To be called
+ * often. */
+void
+vhost_dma_run(void)
+{
+    ovs_mutex_lock(&mutex);
+    for (uint16_t i = 0; n_ports[ACCESS_UNKNOWN] && i < RTE_MAX_ETHPORTS;
+         i++) {
+        char name[RTE_ETH_NAME_MAX_LEN];
+
+        if (accesses[i] == ACCESS_UNKNOWN
+            && !rte_eth_dev_get_name_by_port(i, name)) {
+            set_access(i, find_access(name));
+            if (obstacles[accesses[i]]) {
+                VLOG_INFO("from now on, dq-zero-copy has no effect: %s: %s",
+                          obstacles[accesses[i]], name);
+            }
+        }
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+/* Lets devices know about the 'n_parts' 'parts', which are of a guest of port
+ * 'owner'.  All of it must stay until vhost_dma_remove(). */
+void
+vhost_dma_add(struct vhost_dma_memory *memory, const char *owner,
+              const struct iovec parts[], size_t n_parts)
+{
+    memory->owner = owner;
+    memory->parts = parts;
+    memory->n_parts = n_parts;
+    memory->told = false;
+
+    ovs_mutex_lock(&mutex);
+    ovs_list_push_back(&memories, &memory->list_node);
+    review(memory);
+    ovs_mutex_unlock(&mutex);
+}
+
+/* Has devices forget 'memory', to which no packet may point any more. */
+void
+vhost_dma_remove(struct vhost_dma_memory *memory)
+{
+    ovs_mutex_lock(&mutex);
+    ovs_list_remove(&memory->list_node);
+    set_told(memory, false);
+    ovs_mutex_unlock(&mutex);
+}
+
+static bool
+is_software(const char *name)
+{
+    /* Names of virtual devices begin with those of their drivers. */
+    static const char *const drivers[] = {
+        "net_null", "net_pcap", "net_tap", "net_af_packet",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
+        if (!strncmp(name, drivers[i], strlen(drivers[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is the PCI device of the DPDK port with 'name' bound to VFIO? */
+static bool
+is_vfio(const char *name)
+{
+    /* Several ports of a device have its name and a suffix. */
+    int len = strcspn(name, "_");
+    char *path = xasprintf("/sys/bus/pci/devices/%.*s/driver", len, name);
+    char *driver = follow_symlinks(path);
+    const char *slash = strrchr(driver, '/');
+    bool vfio = slash && strstr(slash, "vfio");
+
+    free(driver);
+    free(path);
+    return vfio;
+}
+
+/* How does the DPDK port with 'name' read packets? */
+static enum access
+find_access(const char *name)
+{
+    return (is_software(name) ? ACCESS_NONE
+            : rte_eal_iova_mode() != RTE_IOVA_VA ? ACCESS_PHYSICAL
+            : is_vfio(name) ? ACCESS_VFIO
+            : ACCESS_OTHER);
+}
+
+/* Returns 0 or a positive errno value. */
+static int
+map_part(const struct iovec *part)
+{
+    uintptr_t start = (uintptr_t) part->iov_base;
+
+    rte_errno = 0;
+    return (!rte_vfio_container_dma_map(RTE_VFIO_DEFAULT_CONTAINER_FD, start,
+                                        start, part->iov_len) ? 0
+            : rte_errno ? rte_errno : EIO);
+}
+
+static void
+unmap_parts(const struct vhost_dma_memory *memory, size_t n_parts)
+{
+    for (size_t i = 0; i < n_parts; i++) {
+        uintptr_t start = (uintptr_t) memory->parts[i].iov_base;
+
+        if (rte_vfio_container_dma_unmap(RTE_VFIO_DEFAULT_CONTAINER_FD, start,
+                                         start, memory->parts[i].iov_len)) {
+            VLOG_ERR_RL(&rl, "%s: VFIO goes on to map a guest's memory "
+                        "(%s)", memory->owner, rte_strerror(rte_errno));
+        }
+    }
+}
+
+/* Has VFIO map 'memory', or unmap it.  Says so if it cannot be mapped. */
+static void
+set_told(struct vhost_dma_memory *memory, bool told)
+{
+    int error = 0;
+
+    if (memory->told == told) {
+        return;
+    }
+    if (told) {
+        for (size_t i = 0; !error && i < memory->n_parts; i++) {
+            error = map_part(&memory->parts[i]);
+            if (error) {
+                unmap_parts(memory, i);
+            }
+        }
+    } else {
+        unmap_parts(memory, memory->n_parts);
+    }
+    if (error) {
+        VLOG_WARN_RL(&rl, "%s: no zero-copy, because VFIO cannot map the "
+                     "guest's memory: %s", memory->owner,
+                     ovs_strerror(error));
+    } else {
+        memory->told = told;
+    }
+}
+
+/* Does for 'memory' what DPDK ports need now. */
+static void
+review(struct vhost_dma_memory *memory)
+{
+    const char *obstacle;
+
+    set_told(memory, n_ports[ACCESS_VFIO] > 0);
+    obstacle = (n_ports[ACCESS_VFIO] && !memory->told
+                ? "VFIO cannot map the guest's memory" : NULL);
+    for (enum access access = 0; access < N_ACCESSES; access++) {
+        if (n_ports[access] && obstacles[access]) {
+            obstacle = obstacles[access];
+        }
+    }
+    atomic_store_relaxed(&memory->obstacle, obstacle);
+}
+
+static void
+set_access(uint16_t port_id, enum access access)
+{
+    struct vhost_dma_memory *memory;
+
+    if (accesses[port_id] != ACCESS_NONE) {
+        n_ports[accesses[port_id]]--;
+    }
+    accesses[port_id] = access;
+    if (access != ACCESS_NONE) {
+        n_ports[access]++;
+    }
+    LIST_FOR_EACH (memory, list_node, &memories) {
+        review(memory);
+    }
+}

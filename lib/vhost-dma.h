@@ -1,0 +1,76 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef VHOST_DMA_H
+#define VHOST_DMA_H 1
+
+/* Memory that is not DPDK's, for devices that read packets themselves.
+ *
+ * A DPDK port hands addresses of packets to a device.  A device that is bound to
+ * VFIO is behind an IOMMU: it can read what VFIO was told about, and the kernel
+ * keeps the pages of that where they are until VFIO is told otherwise.
+ *
+ * Without an IOMMU, addresses are physical.  Nothing would keep a guest's pages
+ * from being given to somebody else while a device reads them, so that devices
+ * are not told.  Neither are drivers with an IOMMU of their own, for which DPDK
+ * has no stable interface.
+ *
+ * Software ports, such as net_null, read packets as the switch does.
+ *
+ * VFIO is told about all memory when the first port comes that needs it, and
+ * about more memory before that is used.  Packets are copied for as long as
+ * nothing is known about a new port.
+ *
+ * All functions are thread-safe, and none is for the data path but
+ * vhost_dma_obstacle(). */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+#include "openvswitch/list.h"
+#include "ovs-atomic.h"
+#include "util.h"
+
+struct vhost_dma_memory {
+    struct ovs_list list_node;
+    const char *owner;
+    const struct iovec *parts;  /* Whole pages each. */
+    size_t n_parts;
+    bool told;                  /* Does VFIO know of it? */
+
+    /* Why there is a DPDK port that cannot read it, or NULL. */
+    ATOMIC(const char *) obstacle;
+};
+
+void vhost_dma_init(void);
+void vhost_dma_run(void);
+void vhost_dma_add(struct vhost_dma_memory *, const char *owner,
+                   const struct iovec parts[], size_t n_parts);
+void vhost_dma_remove(struct vhost_dma_memory *);
+
+/* Returns why there is a DPDK port that cannot read 'memory', or NULL. */
+static inline const char *
+vhost_dma_obstacle(const struct vhost_dma_memory *memory)
+{
+    const char *obstacle;
+
+    atomic_read_relaxed(&CONST_CAST(struct vhost_dma_memory *,
+                                    memory)->obstacle, &obstacle);
+    return obstacle;
+}
+
+#endif /* vhost-dma.h */
