@@ -688,10 +688,11 @@ is_set_up(const struct vhost_queue *q)
 }
 
 static void
-native_stop(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
+native_stop(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q,
+            uint64_t deadline)
 {
     if (q->zerocopy && is_set_up(q)) {
-        vhost_zerocopy_stop(q->zerocopy, &q->storage);
+        vhost_zerocopy_stop(q->zerocopy, &q->storage, deadline);
         call_guest(q, &q->storage);
     }
     vhost_zerocopy_retire(q->zerocopy);
@@ -709,7 +710,7 @@ start_zerocopy(struct vhost_device *device, struct vhost_queue *q,
 
     if (q->zerocopy && q->zerocopy->ring_size != config->size) {
         /* Another ring, which does not know the buffers of the last one. */
-        native_stop(device, q);
+        native_stop(device, q, vhost_zerocopy_deadline());
     }
     zc = (mapping && q->vring & 1
           ? vhost_zerocopy_renew(q->zerocopy, mapping, config->size) : NULL);
@@ -765,7 +766,8 @@ native_start(struct vhost_device *device, struct vhost_queue *q)
     }
     atomic_store_relaxed(&q->callfd, duplicate_callfd(vring.callfd));
     if (q->zerocopy && config.memory == &device->memory) {
-        native_stop(device, q); /* It was possible until now. */
+        /* It was possible until now. */
+        native_stop(device, q, vhost_zerocopy_deadline());
     }
     ovsrcu_set(&q->virtq, &q->storage);
 }

@@ -131,8 +131,10 @@ struct vhost_datapath {
 
     /* ...and now by nobody.  If the guest may give the virtqueue up, it gets
      * all of its buffers back; this also ends what was left of a virtqueue that
-     * could not be started again.  Does not call librte_vhost. */
-    void (*stop)(struct vhost_device *, struct vhost_queue *q);
+     * could not be started again.  Waits until 'deadline', a value of the TSC,
+     * at most.  Does not call librte_vhost. */
+    void (*stop)(struct vhost_device *, struct vhost_queue *q,
+                 uint64_t deadline);
 
     /* Now librte_vhost may have it.  These and the next two are null for a data
      * path that copes with whatever librte_vhost does. */

@@ -485,6 +485,7 @@ vhost_ports_run(void)
     tick_time = time_msec() + TICK_INTERVAL;
     tick++;
 
+    vhost_dma_run();
     ovs_mutex_lock(&vhost_ports_mutex);
     LIST_FOR_EACH (port, list_node, &vhost_ports) {
         ovs_mutex_lock(&port->mutex);
@@ -495,7 +496,6 @@ vhost_ports_run(void)
         }
         ovs_mutex_unlock(&port->mutex);
     }
-    vhost_dma_run();
     vhost_zerocopy_sweep();
     while (n_placed--) {        /* Next time it is the others' turn. */
         ovs_list_push_back(&vhost_ports, ovs_list_pop_front(&vhost_ports));
@@ -887,9 +887,12 @@ note_trouble(struct vhost_port *port)
     struct vhost_device *device = vhost_session_device(port->session);
     bool small_buffers = lacks_jumbo_buffers(port, device);
     char *faults = ring_faults(device);
+    const char *obstacle = (port->requested_zero_copy
+                            ? zero_copy_obstacle(device) : NULL);
 
     if (small_buffers != port->small_buffers
-        || !nullable_string_is_equal(faults, port->ring_faults)) {
+        || !nullable_string_is_equal(faults, port->ring_faults)
+        || obstacle != port->zero_copy_obstacle) {
         netdev_change_seq_changed(&port->up);
     }
     if (small_buffers && !port->small_buffers) {
@@ -898,6 +901,7 @@ note_trouble(struct vhost_port *port)
                      "dropped", netdev_get_name(&port->up), port->mtu);
     }
     port->small_buffers = small_buffers;
+    port->zero_copy_obstacle = obstacle;
     free(port->ring_faults);
     port->ring_faults = faults;
 }

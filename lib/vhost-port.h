@@ -85,6 +85,7 @@ struct vhost_port {
     bool pool_missing OVS_GUARDED;      /* Was there no memory for a pool? */
     bool path_busy OVS_GUARDED;         /* Does another port have the path? */
     char *ring_faults OVS_GUARDED;      /* Of the rings, at last look. */
+    const char *zero_copy_obstacle OVS_GUARDED;     /* At last look, or NULL. */
     bool small_buffers OVS_GUARDED;     /* Too small for jumbo frames? */
     char *placement OVS_GUARDED;        /* Last seen verdict, or null. */
     bool was_remote OVS_GUARDED;        /* Was anything, at last look? */

@@ -687,9 +687,10 @@ static void
 stop_queues(struct vhost_device *device, unsigned int first, unsigned int n)
 {
     const struct vhost_datapath *datapath = device->datapath;
+    uint64_t deadline = vhost_zerocopy_deadline();
 
     for (unsigned int i = first; datapath->stop && i < first + n; i++) {
-        datapath->stop(device, vhost_device_queue(device, i));
+        datapath->stop(device, vhost_device_queue(device, i), deadline);
     }
 }
 

@@ -254,13 +254,20 @@ vhost_zerocopy_renew(struct vhost_zerocopy *zc, struct vhost_mapping *mapping,
     return new;
 }
 
-/* Gives all buffers back to 'vq', which stops, after having waited for a moment
- * for those that are held. */
-void
-vhost_zerocopy_stop(struct vhost_zerocopy *zc, struct virtq *vq)
+/* Returns until when rings that stop now may wait. */
+uint64_t
+vhost_zerocopy_deadline(void)
 {
-    uint64_t end = rte_rdtsc() + (rte_get_tsc_hz() / 1000000
-                                  * VHOST_ZEROCOPY_STOP_TIME);
+    return rte_rdtsc() + (rte_get_tsc_hz() / 1000000
+                          * VHOST_ZEROCOPY_STOP_TIME);
+}
+
+/* Gives all buffers back to 'vq', which stops, after having waited until
+ * 'deadline' for those that are held. */
+void
+vhost_zerocopy_stop(struct vhost_zerocopy *zc, struct virtq *vq,
+                    uint64_t deadline)
+{
     struct virtq_buffer buffers[VIRTQ_MAX_BUFFERS];
     unsigned int n_packets;
 
@@ -271,7 +278,7 @@ vhost_zerocopy_stop(struct vhost_zerocopy *zc, struct virtq *vq)
 
         if (n) {
             virtq_return(vq, buffers, n);
-        } else if (vhost_zerocopy_is_idle(zc) || rte_rdtsc() >= end) {
+        } else if (vhost_zerocopy_is_idle(zc) || rte_rdtsc() >= deadline) {
             break;
         } else {
             rte_delay_us_sleep(100);

@@ -96,7 +96,8 @@
 /* For how long others wait for the oldest buffer, in microseconds. */
 #define VHOST_ZEROCOPY_PATIENCE 1000
 
-/* For how long a ring that stops waits for its packets, in microseconds. */
+/* For how long rings that stop together wait for their packets, in
+ * microseconds. */
 #define VHOST_ZEROCOPY_STOP_TIME 10000
 
 /* At most this many packets of a queue are out at a time. */
@@ -157,7 +158,9 @@ unsigned int vhost_zerocopy_collect(struct vhost_zerocopy *,
 struct vhost_zerocopy *vhost_zerocopy_renew(struct vhost_zerocopy *,
                                             struct vhost_mapping *,
                                             unsigned int ring_size);
-void vhost_zerocopy_stop(struct vhost_zerocopy *, struct virtq *);
+uint64_t vhost_zerocopy_deadline(void);
+void vhost_zerocopy_stop(struct vhost_zerocopy *, struct virtq *,
+                         uint64_t deadline);
 void vhost_zerocopy_retire(struct vhost_zerocopy *);
 
 /* For any thread. */

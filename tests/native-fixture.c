@@ -122,7 +122,7 @@ void
 stop(void)
 {
     CHECK(native->suspend(&device, q));
-    native->stop(&device, q);
+    native->stop(&device, q, vhost_zerocopy_deadline());
     native->hand_back(&device, q);
     CHECK(!native->suspend(&device, q));
     vhost_zerocopy_sweep();

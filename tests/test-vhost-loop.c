@@ -353,7 +353,7 @@ run_variant(int vid, const struct variant *v, uint32_t n_packets)
         atomic_read_relaxed(&q->fault, &fault);
         CHECK(!fault);
         CHECK(native->suspend(&device, q));
-        native->stop(&device, q);
+        native->stop(&device, q, 0);
         native->hand_back(&device, q);
     }
     printf("%s: %"PRIu32" packets, %u sleeps\n", v->name, n_packets, n_sleeps);

@@ -319,7 +319,7 @@ test_stop(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         }
 
         CHECK(native->suspend(&device, q));
-        native->stop(&device, q);
+        native->stop(&device, q, vhost_zerocopy_deadline());
         native->hand_back(&device, q);
         for (uint32_t j = 0; j < 16; j++) {
             uint32_t written;

@@ -260,7 +260,7 @@ stop(bool for_good)
 {
     device.datapath->suspend(&device, queue);
     if (for_good) {
-        device.datapath->stop(&device, queue);
+        device.datapath->stop(&device, queue, vhost_zerocopy_deadline());
     }
     device.datapath->hand_back(&device, queue);
 }
