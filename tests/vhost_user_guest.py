@@ -278,11 +278,7 @@ class Guest:
 
         connection = self.connection
         connection.set(SET_FEATURES, struct.pack('=Q', self.features))
-        table = struct.pack('=II', len(self.regions), 0)
-        for region in self.regions:
-            table += struct.pack('=QQQQ', region.address, region.size,
-                                 region.address, 0)
-        connection.set(SET_MEM_TABLE, table, [r.fd for r in self.regions])
+        self._tell_memory()
         for i, queue in enumerate(self.vrings()):
             connection.set(SET_VRING_NUM, struct.pack('=II', i, queue.size))
             connection.set(SET_VRING_BASE, struct.pack('=II', i, 0))
@@ -293,6 +289,16 @@ class Guest:
             connection.set(SET_VRING_CALL, struct.pack('=Q', i), [queue.call])
         for i in range(2 * self.queues):
             connection.set(SET_VRING_ENABLE, struct.pack('=II', i, 1))
+
+    def plug_memory(self, size, node):
+        """Adds memory to a guest that goes on."""
+        self.regions.append(Region(size, node))
+        self._tell_memory()
+
+    def unplug_memory(self):
+        """Takes it away again."""
+        self.regions.pop().close()
+        self._tell_memory()
 
     def stop(self):
         """Stops the device and forgets its memory."""
@@ -314,6 +320,14 @@ class Guest:
 
     def vrings(self):
         return [queue for pair in zip(self.rx, self.tx) for queue in pair]
+
+    def _tell_memory(self):
+        table = struct.pack('=II', len(self.regions), 0)
+        for region in self.regions:
+            table += struct.pack('=QQQQ', region.address, region.size,
+                                 region.address, 0)
+        self.connection.set(SET_MEM_TABLE, table,
+                            [r.fd for r in self.regions])
 
     def _forget(self):
         for closable in self.vrings() + self.regions:
