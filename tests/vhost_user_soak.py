@@ -18,6 +18,7 @@ Prints what has happened, and the seed, for a run with the same decisions.
 """
 
 import collections
+import ctypes
 import os
 import random
 import re
@@ -29,6 +30,9 @@ import time
 
 import vhost_user_guest as vu
 from vhost_user_guest import Error, Peer
+
+libc = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 EVENT_INTERVAL = 0.1
 DRAIN_TIME = 60         # Fragments are waited for, for up to 20 s.
@@ -167,9 +171,14 @@ class Rewriter(SoakGuest):
 
     def start(self):
         super().start()
+        parent = os.getpid()
         self.child = os.fork()
         if not self.child:
-            self._rewrite()
+            # It must not outlive us, however we end.
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == parent:
+                self._rewrite()
+            os._exit(0)
 
     def stop(self):
         self._end_child()
