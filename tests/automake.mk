@@ -170,7 +170,7 @@ check-guests: all tests/guests-testsuite tests/guests-traffic
 CLEAN_DIRS += guests
 
 # The program that makes and checks the guests' traffic.
-EXTRA_PROGRAMS = tests/guests-traffic
+EXTRA_PROGRAMS += tests/guests-traffic
 tests_guests_traffic_SOURCES = tests/guests-traffic.c
 CLEANFILES += tests/guests-traffic
 

@@ -10,3 +10,12 @@ dist_noinst_SCRIPTS += \
 EXTRA_DIST += \
 	utilities/ovs-vhost-bench-probe.c \
 	utilities/ovs-vhost-lib.sh
+
+# The least that a switch can do, for ovs-vhost-bench.
+EXTRA_PROGRAMS += utilities/ovs-vhost-bench-raw
+utilities_ovs_vhost_bench_raw_SOURCES = utilities/ovs-vhost-bench-raw.c
+utilities_ovs_vhost_bench_raw_LDADD = \
+	lib/libnetdevvhost.la \
+	openvswitch/lib/libopenvswitch.la \
+	$(DPDK_LIBS) $(NUMA_LIBS)
+CLEANFILES += utilities/ovs-vhost-bench-raw
