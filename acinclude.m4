@@ -93,6 +93,22 @@ AC_DEFUN([NV_ENABLE_WARNINGS],
      [AS_VAR_APPEND([WARNING_CFLAGS], [" -Werror"])])
    AC_SUBST([WARNING_CFLAGS])])
 
+dnl NV_ENABLE_USDT_PROBES
+dnl
+dnl Open vSwitch's configure decides for both of us: we use its config.h.
+AC_DEFUN([NV_ENABLE_USDT_PROBES],
+  [AC_ARG_ENABLE([usdt-probes],
+     [AS_HELP_STRING([--disable-usdt-probes],
+        [leave out static probes for bpftrace and others [in if there is
+         sys/sdt.h]])],
+     [], [enable_usdt_probes=auto])
+   AS_VAR_IF([enable_usdt_probes], [no], [],
+     [AC_CHECK_HEADER([sys/sdt.h], [enable_usdt_probes=yes],
+        [AS_VAR_IF([enable_usdt_probes], [yes],
+           [AC_MSG_ERROR([sys/sdt.h is missing: install the Debian package systemtap-sdt-dev])])
+         enable_usdt_probes=no])])
+   AC_SUBST([enable_usdt_probes])])
+
 dnl NV_ENABLE_SANITIZERS
 dnl
 dnl Open vSwitch is compiled without, so that its executable is the real one.

@@ -23,6 +23,7 @@ DOC_SOURCE = \
 	Documentation/howto/numa-show-remote.txt \
 	Documentation/howto/numa-walk-through.sh \
 	Documentation/howto/numa.rst \
+	Documentation/howto/tracing.rst \
 	Documentation/howto/vhost-user.rst \
 	Documentation/howto/zero-copy.rst \
 	Documentation/index.rst \

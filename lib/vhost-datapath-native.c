@@ -33,6 +33,7 @@
 #include <rte_vhost.h>
 
 #include "dp-packet.h"
+#include "openvswitch/usdt-probes.h"
 #include "vhost-guard.h"
 #include "vhost-mapping.h"
 #include "vhost-offload.h"
@@ -279,6 +280,10 @@ receive_packet(const struct vhost_device *device, struct vhost_queue *q,
     }
     if (zc) {
         *slot = attach_packet(zc, burst, buffer, hdr_len, mbuf);
+        if (*slot == VHOST_ZEROCOPY_NO_SLOT && len >= VHOST_ZEROCOPY_MIN_LEN) {
+            OVS_USDT_PROBE(netdev_vhost, large_copied, device->vid, q->vring,
+                           len, vhost_zerocopy_n_out(zc));
+        }
     }
     if (!zc || *slot == VHOST_ZEROCOPY_NO_SLOT) {
         uint8_t *dst;

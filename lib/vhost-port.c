@@ -28,6 +28,7 @@
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/shash.h"
+#include "openvswitch/usdt-probes.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
 #include "smap.h"
@@ -578,7 +579,7 @@ construct_common(struct vhost_port *port)
     int node = rte_lcore_to_socket_id(rte_get_main_lcore());
 
     ovs_mutex_init(&port->mutex);
-    vhost_counters_init(&port->counters);
+    vhost_counters_init(&port->counters, netdev_get_name(&port->up));
     ovsrcu_init(&port->policer, NULL);
     ovsrcu_init(&port->qos, NULL);
     atomic_init(&port->tx_retries_max, VHOST_TX_RETRIES_DEFAULT);
@@ -966,6 +967,7 @@ update_placement(struct vhost_port *port)
         return;
     }
     if (verdict) {
+        OVS_USDT_PROBE(netdev_vhost, placement, name, verdict);
         VLOG_RL(&rl, is_local ? VLL_INFO : VLL_WARN, "%s: placement: %s",
                 name, verdict);
         netdev_change_seq_changed(&port->up);

@@ -34,6 +34,7 @@
 #include "netdev-provider.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
+#include "openvswitch/usdt-probes.h"
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
 #include "timeval.h"
@@ -242,6 +243,7 @@ vhost_session_close(struct vhost_session *session)
         free_conn(conn);
     }
     if (device) {
+        OVS_USDT_PROBE(netdev_vhost, removed, session->path, device->vid);
         destroy_device(session, device);
         VLOG_INFO("vHost Device '%s' has been removed", session->path);
     }
@@ -514,6 +516,7 @@ new_connection_cb(int vid)
         free(conn);
         return -1;
     }
+    OVS_USDT_PROBE(netdev_vhost, connected, session->path, vid);
     vhost_socket_limit_waiting(session->path);
     rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
     return 0;
@@ -545,6 +548,7 @@ destroy_connection_cb(int vid)
     }
     ovs_mutex_unlock(&session->mutex);
 
+    OVS_USDT_PROBE(netdev_vhost, disconnected, session->path, vid);
     VLOG_INFO("vHost Device '%s' connection has been destroyed",
               session->path);
 }
@@ -833,6 +837,7 @@ run_device(struct vhost_conn *conn)
 
     vhost_tally_start(&session->tally, device);
 
+    OVS_USDT_PROBE(netdev_vhost, ready, session->path, conn->vid, node);
     VLOG_INFO("vHost Device '%s' has been added on numa node %i",
               session->path, node);
     if (copies) {
@@ -900,6 +905,7 @@ destroy_device_cb(int vid)
     hand_back_queues(device, 0, VHOST_MAX_VRINGS);
     vhost_tally_stop(&session->tally);
 
+    OVS_USDT_PROBE(netdev_vhost, removed, session->path, vid);
     destroy_device(session, device);
     VLOG_INFO("vHost Device '%s' has been removed", session->path);
     run_waiting(session);
@@ -950,6 +956,8 @@ vring_state_changed_cb(int vid, uint16_t vring, int enable)
     }
 
     set_enabled(conn, vring, enable);
+    OVS_USDT_PROBE(netdev_vhost, queue_state, conn->session->path, vring,
+                   enable);
     VLOG_INFO("State of queue %d ( %s_qid %d ) of vhost device '%s' changed "
               "to \'%s\'", vring, is_rx ? "rx" : "tx", vring / 2,
               conn->session->path, enable ? "enabled" : "disabled");

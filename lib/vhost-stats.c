@@ -51,10 +51,11 @@ counter_read(const atomic_uint64_t *counter)
     return value;
 }
 
-/* Initializes 'counters' to zeros. */
+/* Initializes 'counters' of 'port', a name that must stay, to zeros. */
 void
-vhost_counters_init(struct vhost_counters *counters)
+vhost_counters_init(struct vhost_counters *counters, const char *port)
 {
+    counters->port = port;
 #define VHOST_COUNTER(NAME) atomic_init(&counters->NAME, 0);
     VHOST_COUNTERS
 #undef VHOST_COUNTER

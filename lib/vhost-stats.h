@@ -29,6 +29,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "openvswitch/usdt-probes.h"
 #include "ovs-atomic.h"
 
 struct netdev_custom_stats;
@@ -104,6 +105,7 @@ enum {
     VHOST_COUNTER(tx_ring_faults)
 
 struct vhost_counters {
+    const char *port;           /* Its name, for the probe, or NULL. */
 #define VHOST_COUNTER(NAME) atomic_uint64_t NAME;
     VHOST_COUNTERS
 #undef VHOST_COUNTER
@@ -114,9 +116,10 @@ struct vhost_counters {
     do {                                                                    \
         uint64_t orig__;                                                    \
         atomic_add_relaxed(&(COUNTERS)->NAME, (uint64_t) (N), &orig__);     \
+        OVS_USDT_PROBE(netdev_vhost, count, (COUNTERS)->port, #NAME, N);    \
     } while (0)
 
-void vhost_counters_init(struct vhost_counters *);
+void vhost_counters_init(struct vhost_counters *, const char *port);
 uint64_t vhost_counters_get_tx_dropped(const struct vhost_counters *);
 uint64_t vhost_counters_get_rx_dropped(const struct vhost_counters *);
 

@@ -430,6 +430,26 @@ set_queues() {      # GUEST N
         "port config all txq $2" "port start all"
 }
 
+# Fails, with the reason on stdout, if the plugin cannot be traced here.
+can_trace() {
+    command -v bpftrace > /dev/null || { echo "needs bpftrace"; return 1; }
+    bpftrace -e 'BEGIN { exit() }' > /dev/null 2>&1 ||
+        { echo "the kernel does not let bpftrace work"; return 1; }
+    readelf -n "$OVS_NETDEV_PLUGINDIR/netdev-vhost.so" \
+        | grep -q 'Provider: netdev_vhost' ||
+        { echo "the plugin has no probes: needs systemtap-sdt-dev"; return 1; }
+}
+
+# trace SCRIPT: runs utilities/usdt/SCRIPT.bt on the switch until the group ends,
+# from when it returns, with its output in SCRIPT.log.
+trace() {
+    bpftrace -p "$(cat vswitchd.pid)" "$abs_top_srcdir/utilities/usdt/$1.bt" \
+        > "$1.log" 2>&1 &
+    echo $! > "$1.pid"
+    on_exit "end INT $1.pid bpftrace"
+    wait_until 30 grep -q '^Tracing' "$1.log"
+} 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+
 # What a process holds.
 
 fds() {             # PID

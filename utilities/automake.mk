@@ -9,7 +9,10 @@ dist_noinst_SCRIPTS += \
 	utilities/ovs-vhost-numa-lab
 EXTRA_DIST += \
 	utilities/ovs-vhost-bench-probe.c \
-	utilities/ovs-vhost-lib.sh
+	utilities/ovs-vhost-lib.sh \
+	utilities/usdt/vhost_connections.bt \
+	utilities/usdt/vhost_copies.bt \
+	utilities/usdt/vhost_drops.bt
 
 # The least that a switch can do, for ovs-vhost-bench.
 EXTRA_PROGRAMS += utilities/ovs-vhost-bench-raw
