@@ -32,6 +32,7 @@ DOC_SOURCE = \
 	Documentation/internals/testing.rst \
 	Documentation/performance.rst \
 	Documentation/quickstart.rst \
+	Documentation/reference/log.rst \
 	Documentation/reference/numa-lab.rst \
 	Documentation/reference/placement.rst \
 	Documentation/reference/plugins.rst \
