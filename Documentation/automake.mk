@@ -41,8 +41,10 @@ EXTRA_DIST += $(DOC_SOURCE)
 
 SPHINXBUILD = sphinx-build
 
-# Warnings are errors: a page that nobody links to, a link to nowhere.
+# The reference and the source say the same.  Warnings are errors: a page that
+# nobody links to, a link to nowhere.
 docs-check: $(DOC_SOURCE)
+	python3 $(srcdir)/tests/check-reference.py $(srcdir)
 	$(SPHINXBUILD) -q -W --keep-going -b html $(srcdir)/Documentation \
 	    Documentation/_build/html
 CLEAN_DIRS += Documentation/_build

@@ -103,6 +103,7 @@ TESTSUITES = \
 	tests/system-vhost-testsuite \
 	tests/testsuite
 EXTRA_DIST += $(TESTSUITE_AT) \
+	tests/check-reference.py \
 	tests/guests-setup \
 	tests/guests_control.py \
 	tests/pool_pages.py \
