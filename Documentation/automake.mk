@@ -24,6 +24,7 @@ DOC_SOURCE = \
 	Documentation/howto/numa-walk-through.sh \
 	Documentation/howto/numa.rst \
 	Documentation/howto/tracing.rst \
+	Documentation/howto/troubleshooting.rst \
 	Documentation/howto/vhost-user.rst \
 	Documentation/howto/zero-copy.rst \
 	Documentation/index.rst \
