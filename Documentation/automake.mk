@@ -37,7 +37,8 @@ DOC_SOURCE = \
 	Documentation/reference/numa-lab.rst \
 	Documentation/reference/placement.rst \
 	Documentation/reference/plugins.rst \
-	Documentation/reference/ports.rst
+	Documentation/reference/ports.rst \
+	Documentation/security.rst
 EXTRA_DIST += $(DOC_SOURCE)
 
 SPHINXBUILD = sphinx-build
