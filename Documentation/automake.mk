@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 DOC_SOURCE = \
+	Documentation/comparison.rst \
 	Documentation/conf.py \
 	Documentation/howto/guests/dpdk.rst \
 	Documentation/howto/guests/drops.rst \
