@@ -32,6 +32,7 @@ DOC_SOURCE = \
 	Documentation/internals/operation.rst \
 	Documentation/internals/patches.rst \
 	Documentation/internals/testing.rst \
+	Documentation/internals/versions.rst \
 	Documentation/performance.rst \
 	Documentation/quickstart.rst \
 	Documentation/reference/log.rst \
