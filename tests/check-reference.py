@@ -4,7 +4,7 @@
 """usage: check-reference.py SRCDIR
 
 Compares Documentation/reference with the source: each option, status key,
-counter, command and message must be in both.
+counter, command, probe and message must be in both.
 
 In the pages, names are the terms of definition lists, in double backquotes, in
 the section that TOPICS says.  Messages are in literal blocks, each behind its
@@ -32,30 +32,32 @@ PLACEHOLDER = r'[A-Z][A-Z_]*'
 
 # (page, section, files, what is in front of a name or its pattern, its format)
 TOPICS = [
-    ('ports', 'Table Open_vSwitch, other_config', 'lib/*.c',
+    ('reference/ports', 'Table Open_vSwitch, other_config', 'lib/*.c',
      r'\b(?:smap_get\w*|follow)\(other_config,' + STRING, '%s'),
-    ('ports', 'Table Interface, options', 'lib/*.c',
+    ('reference/ports', 'Table Interface, options', 'lib/*.c',
      r'\bsmap_get\w*\(options,' + STRING, '%s'),
-    ('ports', 'Table QoS, type', 'lib/vhost-qos.c',
+    ('reference/ports', 'Table QoS, type', 'lib/vhost-qos.c',
      r'\.name =' + STRING, '%s'),
-    ('ports', 'Table QoS and Queue, other_config', 'lib/*.c',
+    ('reference/ports', 'Table QoS and Queue, other_config', 'lib/*.c',
      r'\bsmap_get\w*\(details,' + STRING, '%s'),
-    ('ports', 'Table Interface, status', 'lib/*.c',
+    ('reference/ports', 'Table Interface, status', 'lib/*.c',
      r'\bsmap_add\w*\(status,\s*(?:\w+\()?' + STRING, '%s'),
-    ('ports', 'What ``ovs-appctl dpctl/show`` says', 'lib/*.c',
+    ('reference/ports', 'What ``ovs-appctl dpctl/show`` says', 'lib/*.c',
      r'\bsmap_add\w*\(config,' + STRING, '%s'),
-    ('ports', 'Sums', 'lib/vhost-stats.c',
+    ('reference/ports', 'Sums', 'lib/vhost-stats.c',
      r'\bstats->([a-z]\w+) =', '%s'),
-    ('ports', 'Counters of the port', 'lib/vhost-stats.h',
+    ('reference/ports', 'Counters of the port', 'lib/vhost-stats.h',
      r'\bVHOST_COUNTER\(([a-z]\w+)\)', 'ovs_%s'),
-    ('ports', 'Counters of a virtqueue', 'lib/vhost-stats.h',
+    ('reference/ports', 'Counters of a virtqueue', 'lib/vhost-stats.h',
      r'\bVHOST_VRING_STAT\(([a-z]\w+)\)', '%s'),
-    ('ports', 'Coverage counters', 'lib/*.c',
+    ('reference/ports', 'Coverage counters', 'lib/*.c',
      r'\bCOVERAGE_DEFINE\((\w+)\)', '%s'),
-    ('ports', 'ovs-appctl', '*',
+    ('reference/ports', 'ovs-appctl', '*',
      r'\bunixctl_command_register\(' + STRING + ',' + STRING, '%s %s'),
-    ('placement', 'netdev-vhost/show --json', 'lib/*.c',
+    ('reference/placement', 'netdev-vhost/show --json', 'lib/*.c',
      r'\bjson_object_put\w*\(\w+,' + STRING, '%s'),
+    ('howto/tracing', 'Probes', 'lib/*',
+     r'\bOVS_USDT_PROBE\(netdev_vhost, (\w+)', '%s'),
 ]
 
 # Open vSwitch's name of a member of struct netdev_stats, where it is another.
@@ -190,8 +192,8 @@ def compare(where, found, documented, flags=0):
 
 def main(srcdir):
     source = read_source(srcdir)
-    pages = {os.path.basename(path): read_page(path)
-             for path in glob.glob(srcdir + '/Documentation/reference/*.rst')}
+    pages = {os.path.relpath(path, srcdir + '/Documentation'): read_page(path)
+             for path in glob.glob(srcdir + '/Documentation/*/*.rst')}
     problems = []
     for page, section, *topic in TOPICS:
         names = documented_names(pages[page + '.rst'], section)
