@@ -697,8 +697,11 @@ native_stop(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q,
             uint64_t deadline)
 {
     if (q->zerocopy && is_set_up(q)) {
-        vhost_zerocopy_stop(q->zerocopy, &q->storage, deadline);
+        unsigned int n = vhost_zerocopy_stop(q->zerocopy, &q->storage,
+                                             deadline);
+
         call_guest(q, &q->storage);
+        count(q, VHOST_VRING_inflight_completed, n);
     }
     vhost_zerocopy_retire(q->zerocopy);
     q->zerocopy = NULL;

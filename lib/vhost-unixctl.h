@@ -38,6 +38,11 @@
  *         "size"      number of mbufs
  *         "in_use"    number of mbufs
  *         "users"     number of ports
+ *     "zero_copy"   null if it is not asked for:
+ *         "obstacle"    string: why packets are copied, or null
+ *         "packets"     number of those on their way in the guest's memory
+ *         "pinned_packets"   the same of guests that have gone...
+ *         "pinned_bytes"     ...and how much memory is kept for these
  *
  * The rest is there only if "connected" is true.
  *

@@ -263,21 +263,22 @@ vhost_zerocopy_deadline(void)
 }
 
 /* Gives all buffers back to 'vq', which stops, after having waited until
- * 'deadline' for those that are held. */
-void
+ * 'deadline' for those that are held.  Returns how many packets were out. */
+unsigned int
 vhost_zerocopy_stop(struct vhost_zerocopy *zc, struct virtq *vq,
                     uint64_t deadline)
 {
     struct virtq_buffer buffers[VIRTQ_MAX_BUFFERS];
-    unsigned int n_packets;
+    unsigned int n_packets = 0;
 
     for (;;) {
+        unsigned int n_more;
         unsigned int n = vhost_zerocopy_collect(zc, buffers,
-                                                ARRAY_SIZE(buffers),
-                                                &n_packets);
+                                                ARRAY_SIZE(buffers), &n_more);
 
         if (n) {
             virtq_return(vq, buffers, n);
+            n_packets += n_more;
         } else if (vhost_zerocopy_is_idle(zc) || rte_rdtsc() >= deadline) {
             break;
         } else {
@@ -290,6 +291,7 @@ vhost_zerocopy_stop(struct vhost_zerocopy *zc, struct virtq *vq,
             virtq_return(vq, buffers, 1);
         }
     }
+    return n_packets;
 }
 
 /* Gives up 'zc', which may be NULL.  Its packets may still be out. */

@@ -159,8 +159,8 @@ struct vhost_zerocopy *vhost_zerocopy_renew(struct vhost_zerocopy *,
                                             struct vhost_mapping *,
                                             unsigned int ring_size);
 uint64_t vhost_zerocopy_deadline(void);
-void vhost_zerocopy_stop(struct vhost_zerocopy *, struct virtq *,
-                         uint64_t deadline);
+unsigned int vhost_zerocopy_stop(struct vhost_zerocopy *, struct virtq *,
+                                 uint64_t deadline);
 void vhost_zerocopy_retire(struct vhost_zerocopy *);
 
 /* For any thread. */

@@ -305,6 +305,7 @@ static void
 test_stop(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
     for (int i = 0; i < N_FEATURES; i++) {
+        struct vhost_vring_stats stats;
         struct rte_mbuf *mbufs[16];
         unsigned int n_packets;
         uint64_t size;
@@ -320,6 +321,9 @@ test_stop(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
         CHECK(native->suspend(&device, q));
         native->stop(&device, q, vhost_zerocopy_deadline());
+        CHECK(native->get_stats(&device, q, &stats));
+        CHECK_INT(stats.inflight_submitted, 8);
+        CHECK_INT(stats.inflight_completed, 8);
         native->hand_back(&device, q);
         for (uint32_t j = 0; j < 16; j++) {
             uint32_t written;
