@@ -447,7 +447,7 @@ trace() {
         > "$1.log" 2>&1 &
     echo $! > "$1.pid"
     on_exit "end INT $1.pid bpftrace"
-    wait_until 30 grep -q '^Tracing' "$1.log"
+    wait_until 30 grep -qs '^Tracing' "$1.log"
 } 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 
 # What a process holds.
