@@ -3,10 +3,14 @@
 #
 # What the commands in this directory share: they source it.
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # The repository.
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+top=${here%/*}
+# What they make and keep, for each user if a package brought them.
+cache=$top/_build
+[[ -e $top/configure.ac ]] || cache=${XDG_CACHE_HOME:-~/.cache}/netdev-vhost
 # The guests' kernel and initial file system.
-images=$top/_build/guest
+images=$cache/guest
 # The installation of the switch.
 prefix=$top/_install
 # The run directory.  Functions that run as a step do so in a subshell, so what
@@ -96,6 +100,13 @@ update_package_lists() {
     apt-get -q update || true
 }
 
+# The mirror that this machine has its release from, and that release.
+debian_mirror() {
+    # shellcheck disable=SC2016    # The expansions are apt's.
+    apt-get indextargets --format '$(REPO_URI) $(CODENAME)' \
+        'Created-By: Packages' 'Origin: Debian' 'Label: Debian'
+}
+
 # unpack_backports DIR PACKAGE...: unpacks the packages, of Debian's backports
 # for this release, to DIR.  Installs nothing, and leaves apt's lists alone.
 unpack_backports() {
@@ -105,10 +116,7 @@ unpack_backports() {
     rm -rf "$dir.tmp"
     mkdir -p "$dir.tmp/lists" "$dir.tmp/tree"
     cd "$dir.tmp"
-    # The mirror is the one that this machine has its release from.
-    read -r uri release < <(
-        apt-get indextargets --format '$(REPO_URI) $(CODENAME)' \
-            'Created-By: Packages' 'Origin: Debian' 'Label: Debian')
+    read -r uri release < <(debian_mirror)
     [[ -n ${release-} ]] || die "apt has no lists of Debian's packages"
     echo "deb $uri $release-backports main" > sources.list
     options=(-q -o "Dir::Etc::SourceList=$PWD/sources.list"
@@ -204,13 +212,9 @@ start_database() {
 # start_switch MIB: with MIB of memory on each node, one PMD thread, and a
 # network namespace, in which its bridges' devices can't meet others.
 start_switch() {
-    local nodes memory
-    nodes=$(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' \
-            | wc -l)
-    memory=$(printf "$1%.0s," $(seq "$nodes"))
     vsctl --no-wait set Open_vSwitch . other_config:dpdk-init=true \
         other_config:dpdk-extra=--no-pci \
-        other_config:dpdk-socket-limit="${memory%,}" \
+        other_config:dpdk-socket-limit="$(per_node "$1")" \
         other_config:pmd-cpu-mask="$(cpu_mask "$(last_cpu)")"
     OVS_RUNDIR=$run OVS_LOGDIR=$run OVS_DBDIR=$run \
         unshare --net "$prefix/sbin/ovs-vswitchd" --detach --no-chdir \
@@ -218,7 +222,18 @@ start_switch() {
         --unixctl="$run/switch.ctl" -vconsole:off "unix:$run/db.sock"
 }
 
-# The last CPU that this process may use.
+# per_node MIB: for each node, separated by commas.
+per_node() {
+    local list
+    list=$(printf "$1%.0s," /sys/devices/system/node/node[0-9]*)
+    echo "${list%,}"
+}
+
+# The CPUs that this process may use: the first, and the last.
+first_cpu() {
+    sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status
+}
+
 last_cpu() {
     sed -n 's/^Cpus_allowed_list:.*[^0-9]//p' /proc/self/status
 }
@@ -250,8 +265,10 @@ make_image() {
     mkdir -p "$images"
     cd "$images"
     [[ -d kernel ]] || fetch_kernel "$1"
-    [[ ! initrd -nt $top/utilities/ovs-vhost-lib.sh \
-       || ! initrd -nt $script ]] || return 0
+    # A package's files are older than their installation.
+    [[ ! -e initrd \
+       || $(find "$here/ovs-vhost-lib.sh" "$script" -newercm initrd) ]] \
+        || return 0
 
     version=$(ls kernel/lib/modules)
     depmod -b kernel "$version"
