@@ -35,7 +35,9 @@ DOC_SOURCE = \
 	Documentation/internals/versions.rst \
 	Documentation/performance.rst \
 	Documentation/quickstart.rst \
+	Documentation/reference/bench.rst \
 	Documentation/reference/log.rst \
+	Documentation/reference/map.rst \
 	Documentation/reference/numa-lab.rst \
 	Documentation/reference/placement.rst \
 	Documentation/reference/plugins.rst \
@@ -45,12 +47,15 @@ EXTRA_DIST += $(DOC_SOURCE)
 
 SPHINXBUILD = sphinx-build
 
-# The reference and the source say the same.  Warnings are errors: a page that
-# nobody links to, a link to nowhere.
-docs-check: $(DOC_SOURCE)
+# The reference and the source say the same.
+docs-check: docs-html
 	python3 $(srcdir)/tests/check-reference.py $(srcdir)
-	$(SPHINXBUILD) -q -W --keep-going -b html $(srcdir)/Documentation \
-	    Documentation/_build/html
+
+# Warnings are errors: a page that nobody links to, a link to nowhere.
+docs-html docs-man docs-text: docs-%: $(DOC_SOURCE)
+	$(SPHINXBUILD) -q -W --keep-going -b $* \
+	    -d Documentation/_build/doctrees/$* $(srcdir)/Documentation \
+	    Documentation/_build/$*
 CLEAN_DIRS += Documentation/_build
 
-.PHONY: docs-check
+.PHONY: docs-check docs-html docs-man docs-text

@@ -11,3 +11,12 @@ html_theme_options = {
     'fixed_sidebar': True,
 }
 html_show_sourcelink = False
+
+man_pages = [
+    ('reference/bench', 'ovs-vhost-bench',
+     'compare the cycles that a packet takes in several switches', [], 1),
+    ('reference/map', 'ovs-vhost-map',
+     'draw on which NUMA nodes vhost-user ports and their guests are', [], 1),
+    ('reference/numa-lab', 'ovs-vhost-numa-lab',
+     'run a command in a virtual machine with several NUMA nodes', [], 1),
+]
