@@ -8,6 +8,8 @@ dist_noinst_SCRIPTS += \
 	utilities/ovs-vhost-map \
 	utilities/ovs-vhost-numa-lab
 EXTRA_DIST += \
+	utilities/bash-completion/ovs-vhost-map \
+	utilities/bugtool/netdev-vhost.xml \
 	utilities/ovs-vhost-bench-probe.c \
 	utilities/ovs-vhost-lib.sh \
 	utilities/usdt/vhost_connections.bt \
