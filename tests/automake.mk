@@ -73,7 +73,8 @@ tests_test_vhost_LDFLAGS = \
 dist_noinst_SCRIPTS += \
 	tests/numa-guest-image.sh \
 	tests/ovs-dpdk-suite.sh \
-	tests/ovs-unit-suite.sh
+	tests/ovs-unit-suite.sh \
+	tests/packages.sh
 
 # Our test suites.  They use macros of Open vSwitch's, so that they are made
 # in the build directory.
@@ -189,4 +190,11 @@ check-ovs: all
 	$(srcdir)/tests/ovs-unit-suite.sh --ovs-build openvswitch \
 	    $(if $(OVS_KEYWORDS),--keywords '$(OVS_KEYWORDS)')
 
-.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-system
+# The Debian packages.  Needs root, debootstrap, 512 MiB of hugepages and Debian's
+# mirror.  Builds all it needs by itself.
+check-packages: distdir
+	@$(srcdir)/tests/packages.sh $(distdir); status=$$?; \
+	    rm -rf $(distdir); exit $$status
+CLEAN_DIRS += packages
+
+.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-packages check-system
