@@ -62,6 +62,9 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 #define TICKS_PER_POOL_RETRY 5
 #define TICKS_PER_PLACEMENT 2
 
+/* ...and what is asked for more rarely still: how much goes through. */
+#define TICKS_PER_SAMPLE 5
+
 /* The placement of this many ports at most is looked at in one go. */
 #define MAX_PLACEMENTS 8
 
@@ -491,6 +494,9 @@ vhost_ports_run(void)
     LIST_FOR_EACH (port, list_node, &vhost_ports) {
         ovs_mutex_lock(&port->mutex);
         look_after(port, !(tick % TICKS_PER_POOL_RETRY));
+        if (!(tick % TICKS_PER_SAMPLE) && port->session) {
+            vhost_session_sample_rates(port->session);
+        }
         if (!(tick % TICKS_PER_PLACEMENT) && n_placed < MAX_PLACEMENTS) {
             update_placement(port);
             n_placed++;

@@ -372,6 +372,22 @@ vhost_session_add_vring_stats(struct vhost_session *session,
     vhost_tally_add_vrings(&session->tally, custom);
 }
 
+/* From now on, rates of virtqueues are those since the last call. */
+void
+vhost_session_sample_rates(struct vhost_session *session)
+{
+    vhost_tally_sample(&session->tally);
+}
+
+/* Reads the rate of virtqueue 'vring' of the running device.  Returns false if
+ * it is not known (yet). */
+bool
+vhost_session_get_rate(struct vhost_session *session, uint16_t vring,
+                       struct vhost_rate *rate)
+{
+    return vhost_tally_get_rate(&session->tally, vring, rate);
+}
+
 /* Returns the name of the port whose session uses socket 'path', or NULL.  The
  * name is that of a netdev that the caller must keep from going away. */
 const char *

@@ -137,6 +137,9 @@ void vhost_session_add_stats(struct vhost_session *,
                              struct vhost_vring_stats *tx);
 void vhost_session_add_vring_stats(struct vhost_session *,
                                    struct netdev_custom_stats *);
+void vhost_session_sample_rates(struct vhost_session *);
+bool vhost_session_get_rate(struct vhost_session *, uint16_t vring,
+                            struct vhost_rate *);
 
 const char *vhost_session_path_user(const char *path);
 

@@ -70,6 +70,12 @@ enum {
     VHOST_N_VRING_STATS
 };
 
+/* What went through a virtqueue, on average over the last interval. */
+struct vhost_rate {
+    uint64_t packets;           /* Per second. */
+    uint64_t bits;              /* Per second. */
+};
+
 /* Counters of a port, which users see behind "ovs_". */
 #define VHOST_COUNTERS                                                      \
     /* Attempts to send the rest of a burst. */                             \

@@ -295,6 +295,8 @@ queue_to_json(const struct vhost_port *port, const struct vhost_device *device,
 {
     struct json *json = json_object_create();
     bool is_rx = qp->vring & 1;
+    struct vhost_rate rate;
+    bool has_rate;
 
     json_object_put(json, "vring", json_integer_create(qp->vring));
     json_object_put_string(json, "direction", is_rx ? "rx" : "tx");
@@ -302,6 +304,11 @@ queue_to_json(const struct vhost_port *port, const struct vhost_device *device,
     json_object_put(json, "enabled", json_boolean_create(qp->enabled));
     json_object_put(json, "size", json_integer_create(qp->size));
     json_object_put(json, "fill", number_or_null(qp->fill));
+    has_rate = vhost_session_get_rate(port->session, qp->vring, &rate);
+    json_object_put(json, "packets_per_second",
+                    number_or_null(has_rate ? rate.packets : -1));
+    json_object_put(json, "bits_per_second",
+                    number_or_null(has_rate ? rate.bits : -1));
     json_object_put(json, "node", number_or_null(qp->node));
     if (is_rx) {
         json_object_put(json, "cpu", number_or_null(qp->cpu));
@@ -508,19 +515,43 @@ put_region(struct ds *s, const struct vhost_guest_region *region,
     ds_put_char(s, '\n');
 }
 
+/* With three digits and a prefix: 0, 999, 1.23k, 12.3k, 123k, 1.23M... */
+static const char *
+format_rate(uint64_t rate, char buf[8])
+{
+    static const char prefixes[] = "\0kMGTPE";
+    unsigned int prefix = 0;
+    double value = rate;
+
+    while (value >= 999.5) {
+        value /= 1000;
+        prefix++;
+    }
+    snprintf(buf, 8, "%.*f%c",
+             !prefix || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2,
+             value, prefixes[prefix]);
+    return buf;
+}
+
 static void
 put_queue(struct ds *s, const struct vhost_port *port,
           const struct vhost_device *device,
           const struct vhost_queue_placement *qp)
 {
     char node[INT_STRLEN(int) + 1], fill[INT_STRLEN(int) + 1];
+    char packets[8] = "?", bits[8] = "?";
     bool is_rx = qp->vring & 1;
-    const char *separator = "switch's tx queue ";
+    const char *separator = "txq ";
+    struct vhost_rate rate;
 
-    ds_put_format(s, "    %5d  %s %-3d  %-8s  %4s of %-5d  %4s  ", qp->vring,
-                  is_rx ? "rx" : "tx", qp->vring / 2,
+    if (vhost_session_get_rate(port->session, qp->vring, &rate)) {
+        format_rate(rate.packets, packets);
+        format_rate(rate.bits, bits);
+    }
+    ds_put_format(s, "    %5d  %s %-3d  %-8s  %4s of %-5d  %5s  %5s  %4s  ",
+                  qp->vring, is_rx ? "rx" : "tx", qp->vring / 2,
                   qp->enabled ? "enabled" : "disabled",
-                  format_node(qp->fill, fill), qp->size,
+                  format_node(qp->fill, fill), qp->size, packets, bits,
                   format_node(qp->node, node));
     if (!is_rx) {
         for (int i = 0; i < port->up.n_txq; i++) {
@@ -622,8 +653,8 @@ port_to_text(const struct vhost_port *port, const struct vhost_placement *p,
             put_region(s, &p->memory.regions[i], &p->censuses[i]);
         }
         ds_put_format(s, "  data path: %s\n", device->datapath->name);
-        ds_put_cstr(s, "    vring  queue   state         fill of size  node  "
-                    "served by\n");
+        ds_put_cstr(s, "    vring  queue   state         fill of size  pkt/s"
+                    "  bit/s  node  served by\n");
         for (size_t i = 0; i < p->n_queues; i++) {
             put_queue(s, port, device, &p->queues[i]);
         }

@@ -70,6 +70,9 @@
  *         "size"      number of descriptors
  *         "fill"      those that the guest offers: packets that wait, or
  *                     buffers for packets; null if unknown
+ *         "packets_per_second", "bits_per_second"
+ *                     on average over the last five seconds; null if the
+ *                     guest has not been there as long
  *         "node"      where the ring is
  *         "cpu"       rx only: the CPU of the thread that polled the queue
  *                     last, or null

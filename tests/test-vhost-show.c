@@ -22,6 +22,7 @@
 
 #include <linux/virtio_net.h>
 
+#include "dp-packet.h"
 #include "netdev-provider.h"
 #include "openvswitch/json.h"
 #include "openvswitch/shash.h"
@@ -240,7 +241,112 @@ test_show(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_sessions_closed();
 }
 
+/* Receives 'n' packets of 14 bytes. */
+static void
+pass_packets(struct netdev_rxq *rxq, int vid, int n)
+{
+    struct dp_packet_batch batch;
+
+    for (int i = 0; i < n; i++) {
+        guest_send(vid, 1, "0123456789abc", 14);
+        dp_packet_batch_init(&batch);
+        CHECK_INT(netdev_rxq_recv(rxq, &batch, NULL), 0);
+        CHECK_INT(dp_packet_batch_size(&batch), 1);
+        dp_packet_delete_batch(&batch, true);
+    }
+}
+
+/* Checks that what is shown of vhu0's receive queue is 'n' packets of 14 bytes
+ * in the last interval, which the machine may have made longer; or, if 'n' is
+ * negative, that it is not known. */
+static void
+check_rates(int n)
+{
+    char packets[8], bits[8], expected[8];
+    const struct json *queue;
+    long long int rate;
+    struct json *json;
+    const char *row;
+
+    show("vhu0", NULL);
+    row = strstr(reply, "    1  rx 0 ");
+    CHECK(row && ovs_scan(row, "    1  rx 0    enabled     0 of 256 %7s %7s",
+                          packets, bits));
+    show("--json", "vhu0");
+    json = json_from_string(reply);
+    queue = element(element(json, "ports", 0), "queues", 1);
+    if (n < 0) {
+        CHECK_INT(member(queue, "packets_per_second")->type, JSON_NULL);
+        CHECK_INT(member(queue, "bits_per_second")->type, JSON_NULL);
+        CHECK_STR(packets, "?");
+        CHECK_STR(bits, "?");
+    } else {
+        rate = number(queue, "packets_per_second");
+        CHECK(rate > n / 5 / 2 && rate <= n / 5);
+        snprintf(expected, sizeof expected, "%lld", rate);
+        CHECK_STR(packets, expected);
+
+        rate = number(queue, "bits_per_second");
+        CHECK(rate > n * 14 * 8 / 5 / 2 && rate <= n * 14 * 8 / 5);
+        snprintf(expected, sizeof expected, rate < 9995 ? "%.2fk" : "%.1fk",
+                 rate / 1000.0);
+        CHECK_STR(bits, expected);
+    }
+    json_destroy(json);
+}
+
+static void
+test_rates(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct netdev *netdev = open_client("vhu0", path_of("s0"));
+    struct netdev_rxq *rxq;
+    int vid;
+
+    init_config(NULL);
+    vid = guest_connect(path_of("s0"));
+    guest_start(vid, 1);
+    CHECK(reconfigure(netdev));
+    CHECK_INT(netdev_rxq_open(netdev, &rxq, 0), 0);
+
+    /* It takes two samples; there is one every five seconds. */
+    pass_packets(rxq, vid, 100);
+    check_rates(-1);
+    for (int i = 0; i < 5; i++) {
+        pass_time(1000);
+    }
+    check_rates(-1);
+    pass_packets(rxq, vid, 600);
+    for (int i = 0; i < 5; i++) {
+        pass_time(1000);
+    }
+    check_rates(600);
+    pass_packets(rxq, vid, 200);
+    check_rates(600);
+    for (int i = 0; i < 5; i++) {
+        pass_time(1000);
+    }
+    check_rates(200);
+
+    /* What is counted then begins anew. */
+    guest_stop(vid);
+    guest_start(vid, 1);
+    check_rates(-1);
+    for (int i = 0; i < 10; i++) {
+        pass_time(1000);
+        pass_packets(rxq, vid, 50);
+    }
+    check_rates(250);
+
+    netdev_rxq_close(rxq);
+    free(reply);
+    free(error);
+    netdev_close(netdev);
+    netdev_run();
+    check_sessions_closed();
+}
+
 const struct vhost_test show_tests[] = {
     { "show", test_show, true },
+    { "show-rates", test_rates, true },
     { NULL, NULL, false },
 };
