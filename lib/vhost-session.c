@@ -66,6 +66,7 @@ struct vhost_session {
     bool large_packets;
     struct vhost_counters *counters;        /* May be null. */
     struct netdev *netdev;
+    atomic_int fd;              /* Of the last connection, perhaps, or -1. */
 
     /* The running device, or NULL.  Written with 'mutex' held. */
     OVSRCU_TYPE(struct vhost_device *) device;
@@ -164,6 +165,8 @@ vhost_session_open(const struct vhost_session_config *config,
     session->large_packets = config->tso;
     session->counters = config->counters;
     session->netdev = netdev;
+    /* A client's socket is made now, and again when a connection ends. */
+    atomic_init(&session->fd, config->client ? vhost_socket_next_fd() : -1);
     session->demand.n_rxqs = session->demand.n_txqs = 1;
     session->demand.node = VHOST_NODE_UNKNOWN;
     session->taken = session->demand;
@@ -498,6 +501,7 @@ new_connection_cb(int vid)
     struct vhost_session *session;
     struct vhost_conn *conn;
     bool welcome;
+    int fd;
 
     if (vid < 0 || vid >= ARRAY_SIZE(conns)
         || rte_vhost_get_ifname(vid, path, sizeof path)) {
@@ -533,7 +537,9 @@ new_connection_cb(int vid)
         return -1;
     }
     OVS_USDT_PROBE(netdev_vhost, connected, session->path, vid);
-    vhost_socket_limit_waiting(session->path);
+    atomic_read_relaxed(&session->fd, &fd);
+    fd = vhost_socket_limit_waiting(session->path, fd);
+    atomic_store_relaxed(&session->fd, fd);
     rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
     return 0;
 }

@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -40,6 +41,10 @@ VLOG_DEFINE_THIS_MODULE(vhost_socket);
 #define RECEIVE_TIMEOUT 100
 #define SEND_TIMEOUT 1
 
+/* How many file descriptors below the lowest free one are looked at first. */
+#define N_NEAR 64
+
+static bool limit_waiting(int fd, const char *path);
 static int check_directory(const char *path, char **errp);
 static int probe_listener(const char *path);
 
@@ -50,35 +55,53 @@ has_path(const struct sockaddr_un *sun, const char *path)
             && !strncmp(sun->sun_path, path, sizeof sun->sun_path));
 }
 
-/* Sees to it that nobody waits long for those that are connected to the socket
- * at 'path'.  librte_vhost has one thread for all sockets, and does not tell
- * which file descriptor is a connection's. */
-void
-vhost_socket_limit_waiting(const char *path)
+/* Returns the file descriptor that the next socket gets if no other thread is
+ * faster, or -1 if there is none. */
+int
+vhost_socket_next_fd(void)
 {
-    static const struct timeval receive = {
-        .tv_usec = RECEIVE_TIMEOUT * 1000
-    };
-    static const struct timeval send = { .tv_usec = SEND_TIMEOUT * 1000 };
-    DIR *dir = opendir("/proc/self/fd");
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd;
+}
+
+/* Sees to it that nobody waits long for the one that has just connected to the
+ * socket at 'path'.  librte_vhost has one thread for all sockets.  It does not
+ * tell which file descriptor is the connection's: that is found at once if it
+ * is 'guess', soon if it was the lowest free one a short time ago, or else by
+ * looking at all.  Returns it, or -1 if it is not there. */
+int
+vhost_socket_limit_waiting(const char *path, int guess)
+{
+    int next, fd = -1;
     struct dirent *entry;
+    DIR *dir;
 
-    while (dir && (entry = readdir(dir))) {
-        struct sockaddr_un ours = { 0 }, theirs = { 0 };
-        socklen_t ours_len = sizeof ours, theirs_len = sizeof theirs;
-        int fd = atoi(entry->d_name);
+    if (limit_waiting(guess, path)) {
+        return guess;
+    }
+    next = vhost_socket_next_fd();
+    for (int i = next - 1; i >= 0 && i >= next - N_NEAR; i--) {
+        if (limit_waiting(i, path)) {
+            return i;
+        }
+    }
 
-        /* Only a socket that is connected has a peer. */
-        if (!getpeername(fd, (struct sockaddr *) &theirs, &theirs_len)
-            && !getsockname(fd, (struct sockaddr *) &ours, &ours_len)
-            && (has_path(&ours, path) || has_path(&theirs, path))) {
-            setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive);
-            setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send);
+    dir = opendir("/proc/self/fd");
+    while (dir && fd < 0 && (entry = readdir(dir))) {
+        int candidate = atoi(entry->d_name);
+
+        if (limit_waiting(candidate, path)) {
+            fd = candidate;
         }
     }
     if (dir) {
         closedir(dir);
     }
+    return fd;
 }
 
 /* Checks that 'path' can name a vhost-user socket.  librte_vhost cuts a path
@@ -172,6 +195,33 @@ vhost_socket_set_access(const char *path,
         return error;
     }
     return 0;
+}
+
+/* Is 'fd' a connection to the socket at 'path' that was not limited before?
+ * Then limits it. */
+static bool
+limit_waiting(int fd, const char *path)
+{
+    static const struct timeval receive = {
+        .tv_usec = RECEIVE_TIMEOUT * 1000
+    };
+    static const struct timeval send = { .tv_usec = SEND_TIMEOUT * 1000 };
+    struct sockaddr_un ours = { 0 }, theirs = { 0 };
+    socklen_t ours_len = sizeof ours, theirs_len = sizeof theirs;
+    struct timeval limit;
+    socklen_t limit_len = sizeof limit;
+
+    /* Only a socket that is connected has a peer. */
+    if (getpeername(fd, (struct sockaddr *) &theirs, &theirs_len)
+        || getsockname(fd, (struct sockaddr *) &ours, &ours_len)
+        || !(has_path(&ours, path) || has_path(&theirs, path))
+        || getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &limit_len)
+        || limit.tv_sec || limit.tv_usec) {
+        return false;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send);
+    return true;
 }
 
 /* Checks that the directory of 'path' is there and lets us create files. */

@@ -20,14 +20,15 @@
 /* The file system's side of a vhost-user socket: may this path be used, is
  * what lies there a leftover, who may connect.
  *
- * These functions may be called from any thread.  Those that can fail return 0
- * or a positive errno value; on error they store a message that names the
+ * These functions may be called from any thread.  Those that take 'errp' return
+ * 0 or a positive errno value; on error they store a message that names the
  * path, what was expected and what to do into '*errp', which the caller must
  * free. */
 
 struct vhost_socket_access;
 
-void vhost_socket_limit_waiting(const char *path);
+int vhost_socket_next_fd(void);
+int vhost_socket_limit_waiting(const char *path, int guess);
 int vhost_socket_check_path(const char *path, char **errp);
 int vhost_socket_remove_stale(const char *path, char **errp);
 int vhost_socket_set_access(const char *path,

@@ -267,11 +267,84 @@ test_access(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
 }
 
+/* Returns a socket that is connected to that at 'path'. */
+static int
+connect_to(const char *path)
+{
+    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ovs_strlcpy(sun.sun_path, path, sizeof sun.sun_path);
+    if (fd < 0 || connect(fd, (struct sockaddr *) &sun, sizeof sun)) {
+        ovs_fatal(errno, "cannot connect to %s", path);
+    }
+    return fd;
+}
+
+static bool
+is_limited(int fd)
+{
+    struct timeval receive, send;
+    socklen_t len = sizeof receive;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, &len)
+        || getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, &len)) {
+        ovs_fatal(errno, "getsockopt");
+    }
+    return receive.tv_usec == 100 * 1000 && send.tv_usec;
+}
+
+/* A connection is found wherever its file descriptor is, and no other socket
+ * is touched. */
+static void
+test_limit_waiting(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    const char *path = "s";
+    int fds[300], listener, other, theirs, far, near;
+
+    CHECK_INT(vhost_socket_limit_waiting(path, -1), -1);
+    other = bind_socket("other", SOCK_STREAM);
+    listener = bind_socket(path, SOCK_STREAM);
+    CHECK(!listen(other, 1) && !listen(listener, 4));
+    CHECK_INT(vhost_socket_limit_waiting(path, listener), -1);
+
+    /* The end that connects, far below the lowest free descriptor. */
+    far = connect_to(path);
+    theirs = connect_to("other");
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        CHECK(fds[i] > far);
+    }
+    CHECK_INT(vhost_socket_next_fd(), fds[299] + 1);
+    CHECK_INT(vhost_socket_limit_waiting(path, theirs), far);
+    CHECK(is_limited(far));
+    CHECK(!is_limited(listener) && !is_limited(other) && !is_limited(theirs));
+
+    /* The end that is connected to, near it, in a gap, and as guessed. */
+    near = accept(listener, NULL, NULL);
+    CHECK_INT(vhost_socket_limit_waiting(path, far), near);
+    CHECK(is_limited(near));
+    CHECK_INT(vhost_socket_limit_waiting(path, near), -1);
+    close(near);
+    close(fds[10]);
+    close(fds[20]);
+    close(far);
+    far = connect_to(path);
+    near = accept(listener, NULL, NULL);
+    CHECK_INT(far, theirs - 1);
+    CHECK_INT(near, fds[10]);
+    CHECK_INT(vhost_socket_limit_waiting(path, fds[10]), fds[10]);
+    CHECK(is_limited(near) && !is_limited(far));
+    CHECK_INT(vhost_socket_limit_waiting(path, -1), far);
+    CHECK(!is_limited(listener) && !is_limited(other) && !is_limited(theirs));
+}
+
 const struct vhost_test socket_tests[] = {
     { "socket-path", test_path, false },
     { "socket-stale", test_stale, false },
     { "socket-live", test_live, false },
     { "socket-other-files", test_other_files, false },
     { "socket-access", test_access, false },
+    { "socket-limit-waiting", test_limit_waiting, false },
     { NULL, NULL, false },
 };
