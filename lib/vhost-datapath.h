@@ -167,6 +167,7 @@ struct vhost_device {
     struct guest_memory memory;
     struct vhost_mapping *mapping;      /* Ours of it, for zero-copy; or NULL. */
 
+    atomic_int n_started;       /* Virtqueues, up to the last one started. */
     atomic_int n_holding;       /* Transmit queues for which packets wait. */
 
     /* Address for which a RARP is to be received once, if not 0: see

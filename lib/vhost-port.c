@@ -934,13 +934,17 @@ static char *
 ring_faults(struct vhost_device *device)
 {
     struct ds s = DS_EMPTY_INITIALIZER;
+    int n = 0;
 
-    for (unsigned int i = 0; device && i < VHOST_MAX_VRINGS; i++) {
+    if (device) {
+        atomic_read_relaxed(&device->n_started, &n);
+    }
+    for (int i = 0; i < n; i++) {
         const char *fault;
 
         atomic_read_relaxed(&vhost_device_queue(device, i)->fault, &fault);
         if (fault) {
-            ds_put_format(&s, "%svirtqueue %u: %s", s.length ? "; " : "", i,
+            ds_put_format(&s, "%svirtqueue %d: %s", s.length ? "; " : "", i,
                           fault);
         }
     }

@@ -666,6 +666,10 @@ static void
 start_queue(const struct vhost_conn *conn, struct vhost_device *device,
             struct vhost_queue *q)
 {
+    int n_started;
+
+    atomic_read_relaxed(&device->n_started, &n_started);
+    atomic_store_relaxed(&device->n_started, MAX(n_started, q->vring + 1));
     if (!(q->vring & 1)) {
         vhost_hold_create(q);
     }
