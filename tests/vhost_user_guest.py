@@ -336,8 +336,10 @@ class Guest:
 
 
 def wait_readable(sock, idle, seconds=15):
+    poll = select.poll()        # select() takes no high file descriptors.
+    poll.register(sock, select.POLLIN)
     deadline = time.monotonic() + seconds
-    while not select.select([sock], [], [], 0.001)[0]:
+    while not poll.poll(1):
         if time.monotonic() > deadline:
             raise Error('the switch does not answer')
         idle()
