@@ -5,6 +5,7 @@
     vhost_user_scale.py run PID DIR N FILE [stock]  measures, writes FILE (JSON)
     vhost_user_scale.py table FILE                  shows it
     vhost_user_scale.py plot SVG FILE...            draws it
+    vhost_user_scale.py idle PID DIR N...           what idle ports cost
 
 Ports are added to bridge br0 one after the other, up to N, each with a guest
 that is there for good and whose packets are received.  On the way, guests of
@@ -14,6 +15,10 @@ is taken until its packet has gone through, or its command has returned, and the
 CPU that the switch, process PID, spent meanwhile without polling: in its main
 thread, in those of librte_vhost, in others but PMD threads.  DIR is for
 sockets.  Open vSwitch's own provider cannot move a port ("stock").
+
+"idle" adds N ports without guests, then guests that do nothing, and tells how
+much CPU the PMD threads and the others take with several values of
+other_config:pmd-maxsleep.
 """
 
 import json
@@ -30,6 +35,8 @@ from vhost_user_guest import Guest
 FDS_PER_PORT = 16       # At most, here and in the switch.
 N_STEPS = 16            # How many times the events in between are measured...
 N_REPEATS = 5           # ...and how often each time.
+MAX_SLEEPS = [0, 100, 500]      # Microseconds...
+IDLE_TIME = 2           # ...and seconds for each.
 EVENTS = ['add', 'connect', 'disconnect', 'reconnect', 'move', 'remove']
 FRAME = b'\2\0\0\0\0\1\2\0\0\0\0\2\x88\xb5'.ljust(60, b'\0')
 COLOURS = ['#1f6f8b', '#e07a3f', '#8a8d91', '#7a5195', '#c9a227', '#4f9d69']
@@ -44,7 +51,7 @@ class Process:
 
     def cpu(self):
         """Nanoseconds of CPU so far, by kind of thread."""
-        cpu = {'main': 0, 'vhost': 0, 'other': 0}
+        cpu = {'main': 0, 'vhost': 0, 'pmd': 0, 'other': 0}
         pid = self.tasks.split('/')[2]
         for task in os.listdir(self.tasks):
             try:
@@ -55,9 +62,9 @@ class Process:
                     spent = int(f.read().split()[0])
             except (FileNotFoundError, ProcessLookupError):
                 continue        # It has just ended.
-            if not name.startswith('pmd'):
-                cpu['main' if task == pid else
-                    'vhost' if name.startswith('vhost') else 'other'] += spent
+            cpu['main' if task == pid else
+                next((kind for kind in ['vhost', 'pmd']
+                      if name.startswith(kind)), 'other')] += spent
         return cpu
 
     def memory(self):
@@ -98,6 +105,32 @@ class Scale:
                 break
         return {'n': n, 'events': self.events, 'memory': memory,
                 'memory_left': settle}
+
+    def idle(self, n):
+        for i in range(n):
+            self.add(i)
+        print(f'{n} ports without guests')
+        self.rest()
+        for i in range(n):
+            self.start(i)
+        print(f'{n} ports with guests that do nothing')
+        self.rest()
+        for i in range(n):
+            self.remove(i)
+
+    def rest(self):
+        for max_sleep in MAX_SLEEPS:
+            vsctl('set', 'Open_vSwitch', '.',
+                  f'other_config:pmd-maxsleep={max_sleep}')
+            time.sleep(1)       # It gets slower by and by.
+            before, start = self.process.cpu(), time.monotonic()
+            time.sleep(IDLE_TIME)
+            after = self.process.cpu()
+            wall = (time.monotonic() - start) * 1e9
+            print(f'  pmd-maxsleep={max_sleep:<4}' + ''.join(
+                f'  {kind} {100 * (after[kind] - before[kind]) / wall:6.2f} %'
+                for kind in after))
+        vsctl('remove', 'Open_vSwitch', '.', 'other_config', 'pmd-maxsleep')
 
     def come_and_go(self):
         i = random.choice(list(self.guests))
@@ -322,6 +355,12 @@ def main(command, *args):
         with open(path, 'w', encoding='utf-8') as f:
             json.dump(result, f)
         table(result)
+    elif command == 'idle':
+        pid, directory, *numbers = args
+        for n in numbers:
+            for process in 0, int(pid):
+                allow_files(process, 256 + FDS_PER_PORT * int(n))
+            Scale(int(pid), directory, True).idle(int(n))
     elif command == 'table':
         table(read(*args))
     elif command == 'plot':
