@@ -44,6 +44,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-socket.h \
 	lib/vhost-stats.c \
 	lib/vhost-stats.h \
+	lib/vhost-supply.c \
+	lib/vhost-supply.h \
 	lib/vhost-tally.c \
 	lib/vhost-tally.h \
 	lib/vhost-unixctl.c \

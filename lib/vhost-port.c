@@ -862,7 +862,7 @@ look_after(struct vhost_port *port, bool retry_pool)
 {
     bool reconfigure = false;
 
-    if (port->session && vhost_session_wants_less(port->session)) {
+    if (port->session && vhost_session_is_due(port->session)) {
         reconfigure = true;
     }
     if (port->path_busy && port->requested_path

@@ -37,7 +37,6 @@
 #include "openvswitch/usdt-probes.h"
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
-#include "timeval.h"
 #include "util.h"
 #include "vhost-dma.h"
 #include "vhost-guard.h"
@@ -74,12 +73,7 @@ struct vhost_session {
     struct ovs_mutex mutex;
     bool closing OVS_GUARDED;               /* No device may run any more. */
     struct ovs_list conns OVS_GUARDED;      /* Contains struct vhost_conn. */
-    struct vhost_demand demand OVS_GUARDED; /* What the guest wants now. */
-    struct vhost_demand taken OVS_GUARDED;  /* What the port last took. */
-    unsigned int n_pairs OVS_GUARDED;       /* Queue pairs it has set up. */
-
-    /* Since when 'demand' has been less than 'taken', in ms, or 0. */
-    long long int less_since OVS_GUARDED;
+    struct vhost_supply supply OVS_GUARDED; /* What the port has for it. */
 
     struct vhost_tally tally;               /* Of all connections. */
 };
@@ -136,10 +130,6 @@ static void take_rarp(struct vhost_conn *, struct vhost_device *);
 static void destroy_device(const struct vhost_session *,
                            struct vhost_device *);
 static void run_waiting(struct vhost_session *);
-static bool review_demand(struct vhost_session *)
-    OVS_REQUIRES(session->mutex);
-static bool is_less_for_long(const struct vhost_session *)
-    OVS_REQUIRES(session->mutex);
 static void update_demand(struct vhost_session *, struct vhost_conn *);
 static void update_txq_map(struct vhost_conn *);
 
@@ -167,9 +157,7 @@ vhost_session_open(const struct vhost_session_config *config,
     session->netdev = netdev;
     /* A client's socket is made now, and again when a connection ends. */
     atomic_init(&session->fd, config->client ? vhost_socket_next_fd() : -1);
-    session->demand.n_rxqs = session->demand.n_txqs = 1;
-    session->demand.node = VHOST_NODE_UNKNOWN;
-    session->taken = session->demand;
+    vhost_supply_init(&session->supply);
     ovsrcu_init(&session->device, NULL);
     ovs_mutex_init(&session->mutex);
     vhost_tally_init(&session->tally);
@@ -292,47 +280,27 @@ vhost_session_offers(const struct vhost_session *session, bool iommu,
             && session->zero_copy == zero_copy);
 }
 
-/* Stores what the port should have for the guest in '*demand': what the guest
- * wants, or what the port has already if that is more and the guest has wanted
- * less for a short time only.  From now on, 'session' asks for a
- * reconfiguration when the guest wants more.
- *
- * The number of queues grows to all that the guest has set up, at once, so
- * that a guest cannot have the datapath reconfigured over and over by enabling
- * and disabling queues: before it can grow, it must have shrunk. */
+/* Stores what the port is to have for the guest in '*demand'.  From now on,
+ * 'session' asks for a reconfiguration when it is to have more. */
 void
 vhost_session_take_demand(struct vhost_session *session,
                           struct vhost_demand *demand)
 {
     ovs_mutex_lock(&session->mutex);
-    const struct vhost_demand *taken = &session->taken;
-
-    *demand = session->demand;
-    if (!is_less_for_long(session)) {
-        demand->has_guest |= taken->has_guest;
-        demand->n_rxqs = (demand->n_rxqs > taken->n_rxqs
-                          ? MAX(demand->n_rxqs, session->n_pairs)
-                          : taken->n_rxqs);
-        demand->n_txqs = (demand->n_txqs > taken->n_txqs
-                          ? MAX(demand->n_txqs, session->n_pairs)
-                          : taken->n_txqs);
-    }
-    session->taken = *demand;
-    review_demand(session);
+    vhost_supply_take(&session->supply, demand);
     ovs_mutex_unlock(&session->mutex);
 }
 
-/* Has the guest wanted less than the port has for so long that it is time for
- * a reconfiguration? */
+/* Is it time for a reconfiguration that had to wait? */
 bool
-vhost_session_wants_less(struct vhost_session *session)
+vhost_session_is_due(struct vhost_session *session)
 {
-    bool wants_less;
+    bool is_due;
 
     ovs_mutex_lock(&session->mutex);
-    wants_less = is_less_for_long(session);
+    is_due = vhost_supply_is_due(&session->supply);
     ovs_mutex_unlock(&session->mutex);
-    return wants_less;
+    return is_due;
 }
 
 /* Stores the memory of the guest whose device is running in '*memory', none if
@@ -564,9 +532,9 @@ destroy_connection_cb(int vid)
         has_guest |= conn->is_guest;
     }
     if (!has_guest) {
-        session->demand.has_guest = false;
-        session->demand.n_rxqs = session->demand.n_txqs = 1;
-        review_demand(session);
+        session->supply.wanted.has_guest = false;
+        session->supply.wanted.n_rxqs = session->supply.wanted.n_txqs = 1;
+        vhost_supply_review(&session->supply);
     }
     ovs_mutex_unlock(&session->mutex);
 
@@ -770,8 +738,8 @@ publish_device(struct vhost_conn *conn, struct vhost_device *device)
         conn->device = device;
         conn->is_guest = true;
         update_txq_map(conn);
-        session->demand.has_guest = true;
-        session->demand.node = device->node;
+        session->supply.wanted.has_guest = true;
+        session->supply.wanted.node = device->node;
         ovsrcu_set(&session->device, device);
     }
     ovs_mutex_unlock(&session->mutex);
@@ -1297,36 +1265,6 @@ static const struct rte_vhost_user_extern_ops extern_ops = {
     .post_msg_handle = after_message_cb,
 };
 
-/* Compares what the guest wants with what the port has.  Returns true if it
- * wants more, or something else, and keeps account of since when it has wanted
- * less. */
-static bool
-review_demand(struct vhost_session *session)
-{
-    const struct vhost_demand *demand = &session->demand;
-    const struct vhost_demand *taken = &session->taken;
-    bool less = (demand->has_guest < taken->has_guest
-                 || demand->n_rxqs < taken->n_rxqs
-                 || demand->n_txqs < taken->n_txqs);
-
-    if (!less) {
-        session->less_since = 0;
-    } else if (!session->less_since) {
-        session->less_since = time_msec();
-    }
-    return (demand->has_guest > taken->has_guest
-            || demand->n_rxqs > taken->n_rxqs
-            || demand->n_txqs > taken->n_txqs
-            || (demand->has_guest && demand->node != taken->node));
-}
-
-static bool
-is_less_for_long(const struct vhost_session *session)
-{
-    return (session->less_since
-            && time_msec() >= session->less_since + VHOST_SETTLE_TIME);
-}
-
 /* Finds out what the device of 'conn', if it runs, wants of the port of
  * 'session', and tells whoever must know. */
 static void
@@ -1337,7 +1275,7 @@ update_demand(struct vhost_session *session, struct vhost_conn *conn)
 
     ovs_mutex_lock(&session->mutex);
     if (conn->device) {
-        struct vhost_demand *demand = &session->demand;
+        struct vhost_demand *demand = &session->supply.wanted;
 
         demand->n_rxqs = demand->n_txqs = 1;
         for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
@@ -1345,9 +1283,9 @@ update_demand(struct vhost_session *session, struct vhost_conn *conn)
             demand->n_rxqs = conn->enabled[2 * i + 1] ? i + 1
                                                       : demand->n_rxqs;
         }
-        session->n_pairs = MIN(DIV_ROUND_UP(n_vrings, 2),
-                               VHOST_MAX_QUEUE_PAIRS);
-        more = review_demand(session);
+        session->supply.n_pairs = MIN(DIV_ROUND_UP(n_vrings, 2),
+                                      VHOST_MAX_QUEUE_PAIRS);
+        more = vhost_supply_review(&session->supply);
     }
     ovs_mutex_unlock(&session->mutex);
 

@@ -34,9 +34,9 @@
  *
  * Between new_device and destroy_device, the session publishes a 'struct
  * vhost_device' to the data path (see vhost-datapath.h).  Along the way it
- * keeps the port's 'struct vhost_demand': how many queues, on which NUMA node,
- * the guest wants.  When that differs from what the port was last configured
- * for, it asks for a reconfiguration of the netdev.
+ * keeps account of how many queues, on which NUMA node, the guest wants, and
+ * asks for a reconfiguration of the netdev when the port is to have them (see
+ * vhost-supply.h).
  *
  *
  * Thread-safety
@@ -72,6 +72,7 @@
 
 #include "ovs-rcu.h"
 #include "vhost-datapath.h"
+#include "vhost-supply.h"
 
 struct netdev;
 struct netdev_custom_stats;
@@ -87,18 +88,6 @@ struct vhost_session_config {
     bool library_data_path;     /* Use librte_vhost's, not our own. */
     struct vhost_counters *counters;    /* Of the port, to outlive the session;
                                          * or null. */
-};
-
-/* How long a guest must want less than the port has before that is taken away,
- * in ms.  Until then, a guest that comes back costs no reconfiguration. */
-#define VHOST_SETTLE_TIME 3000
-
-/* What the guest wants of a port. */
-struct vhost_demand {
-    bool has_guest;             /* Did a device run on this connection? */
-    unsigned int n_rxqs;        /* At least 1. */
-    unsigned int n_txqs;        /* At least 1. */
-    int node;                   /* NUMA node, or VHOST_NODE_UNKNOWN. */
 };
 
 /* One region of the guest's memory, as it was told to us. */
@@ -128,7 +117,7 @@ bool vhost_session_is_client(const struct vhost_session *);
 bool vhost_session_offers(const struct vhost_session *, bool iommu,
                           bool postcopy, bool zero_copy);
 void vhost_session_take_demand(struct vhost_session *, struct vhost_demand *);
-bool vhost_session_wants_less(struct vhost_session *);
+bool vhost_session_is_due(struct vhost_session *);
 void vhost_session_get_memory(struct vhost_session *,
                               struct vhost_guest_memory *);
 

@@ -28,6 +28,7 @@ tests_test_vhost_SOURCES = \
 	tests/test-vhost-session.c \
 	tests/test-vhost-show.c \
 	tests/test-vhost-socket.c \
+	tests/test-vhost-supply.c \
 	tests/test-vhost.c \
 	tests/test-vhost.h \
 	tests/test-virtq-hostile.c \

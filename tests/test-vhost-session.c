@@ -262,16 +262,16 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_set_vring(vid, 5, false);
     guest_set_vring(vid, 2, false);
     pass_time(2 * VHOST_SETTLE_TIME);
-    CHECK(!vhost_session_wants_less(session));
+    CHECK(!vhost_session_is_due(session));
     CHECK(!rxq_enabled(vhost_session_device(session), 2));
     guest_set_vring(vid, 7, false);
     pass_time(VHOST_SETTLE_TIME - 1000);
-    CHECK(!vhost_session_wants_less(session));
+    CHECK(!vhost_session_is_due(session));
     check_demand(session, true, 4, 4, 0);
     pass_time(1000);
-    CHECK(vhost_session_wants_less(session));
+    CHECK(vhost_session_is_due(session));
     check_demand(session, true, 2, 4, 0);
-    CHECK(!vhost_session_wants_less(session));
+    CHECK(!vhost_session_is_due(session));
     CHECK(!netdev_is_reconf_required(netdev));
     guest_set_vring(vid, 6, false);
     guest_set_vring(vid, 4, false);
@@ -283,7 +283,7 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     pass_time(VHOST_SETTLE_TIME - 1000);
     guest_set_vring(vid, 3, true);
     pass_time(2 * VHOST_SETTLE_TIME);
-    CHECK(!vhost_session_wants_less(session));
+    CHECK(!vhost_session_is_due(session));
 
     /* More is given at once, and all that there is... */
     CHECK(!netdev_is_reconf_required(netdev));
@@ -298,7 +298,7 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         guest_set_vring(vid, 7, false);
         pass_time(VHOST_SETTLE_TIME / 5);
         CHECK(!netdev_is_reconf_required(netdev));
-        CHECK(!vhost_session_wants_less(session));
+        CHECK(!vhost_session_is_due(session));
     }
 
     /* No queue at all still needs one for the datapath. */
@@ -702,10 +702,10 @@ test_restart(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         CHECK(!vhost_session_device(session));
         CHECK(!guest_is_running(vid));
         pass_time(2 * VHOST_SETTLE_TIME);
-        CHECK(!vhost_session_wants_less(session));
+        CHECK(!vhost_session_is_due(session));
         guest_start(vid, 1);
         guest_disconnect(vid);
-        CHECK(!vhost_session_wants_less(session));
+        CHECK(!vhost_session_is_due(session));
         vid = connect_guest(session, 3);
         CHECK(!netdev_is_reconf_required(netdev));
         check_demand(session, true, 3, 3, 0);
@@ -749,13 +749,13 @@ test_disconnect(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_disconnect(vid);
     CHECK(!vhost_session_device(session));
     CHECK_LOGGED("connection has been destroyed");
-    CHECK(!vhost_session_wants_less(session));
+    CHECK(!vhost_session_is_due(session));
     check_demand(session, true, 3, 3, 0);
     pass_time(VHOST_SETTLE_TIME);
-    CHECK(vhost_session_wants_less(session));
+    CHECK(vhost_session_is_due(session));
     check_demand(session, false, 1, 1, 0);
     pass_time(VHOST_SETTLE_TIME);
-    CHECK(!vhost_session_wants_less(session));
+    CHECK(!vhost_session_is_due(session));
 
     /* What one guest had enabled is no business of the next. */
     vid = guest_connect(vhost_session_path(session));

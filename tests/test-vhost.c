@@ -45,9 +45,9 @@
 
 static const struct vhost_test *const areas[] = {
     config_tests, socket_tests, mempool_tests, session_tests, port_tests,
-    placement_tests, qos_tests, rxtx_tests, show_tests, virtq_tests,
-    virtq_hostile_tests, offload_tests, native_tests, zerocopy_tests,
-    dma_tests, loop_tests,
+    placement_tests, qos_tests, rxtx_tests, show_tests, supply_tests,
+    virtq_tests, virtq_hostile_tests, offload_tests, native_tests,
+    zerocopy_tests, dma_tests, loop_tests,
 };
 
 static const struct vhost_test *

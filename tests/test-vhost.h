@@ -51,6 +51,7 @@ extern const struct vhost_test port_tests[];
 extern const struct vhost_test qos_tests[];
 extern const struct vhost_test rxtx_tests[];
 extern const struct vhost_test show_tests[];
+extern const struct vhost_test supply_tests[];
 extern const struct vhost_test virtq_tests[];
 extern const struct vhost_test virtq_hostile_tests[];
 
