@@ -12,6 +12,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-datapath-native.c \
 	lib/vhost-datapath-rte.c \
 	lib/vhost-datapath.h \
+	lib/vhost-device.c \
+	lib/vhost-device.h \
 	lib/vhost-dma.c \
 	lib/vhost-dma.h \
 	lib/vhost-guard.c \

@@ -20,7 +20,11 @@
 
 #include <string.h>
 
+#include <linux/virtio_config.h>
+#include <rte_vhost.h>
+
 #include "util.h"
+#include "vhost-datapath.h"
 
 /* The beginning of a message: three 32-bit numbers (request, flags, size),
  * then the payload.  See the vhost-user protocol's specification. */
@@ -71,6 +75,9 @@ static const struct {
     { VHOST_REQUEST_SET_INFLIGHT_FD, PAYLOAD_OFFSET + 16, 2, 0 },
 };
 
+static bool is_ring_in_use(int vid, unsigned int vring, uint16_t *size);
+static bool is_any_ring_in_use(int vid);
+
 /* Makes 'message' one that librte_vhost refuses for itself.  If we did, it
  * would not close the file descriptors that came along. */
 void
@@ -113,6 +120,65 @@ vhost_message_parse(const void *message, struct vhost_message *m)
     m->vring = m->payload & 0xff;
 }
 
+/* Stores the range of virtqueues that 'm' concerns. */
+void
+vhost_message_range(const struct vhost_message *m, unsigned int *first,
+                    unsigned int *n)
+{
+    *first = m->scope == VHOST_SCOPE_VRING ? m->vring : 0;
+    *n = (m->scope == VHOST_SCOPE_VRING ? 1
+          : m->scope == VHOST_SCOPE_DEVICE ? VHOST_MAX_VRINGS : 0);
+}
+
+/* May the guest take it from 'm' that it has all buffers of a virtqueue
+ * back? */
+bool
+vhost_message_stops_ring(const struct vhost_message *m)
+{
+    return (m->request == VHOST_REQUEST_SET_VRING_NUM
+            || m->request == VHOST_REQUEST_SET_VRING_BASE
+            || (m->request == VHOST_REQUEST_SET_VRING_ENABLE && !m->value));
+}
+
+/* Does 'm' change connection 'vid' from split to packed rings, or back? */
+bool
+vhost_message_changes_layout(const struct vhost_message *m, int vid)
+{
+    uint64_t features = 0;
+
+    rte_vhost_get_negotiated_features(vid, &features);
+    return (m->request == VHOST_REQUEST_SET_FEATURES
+            && (m->payload ^ features) & UINT64_C(1) << VIRTIO_F_RING_PACKED);
+}
+
+/* Returns what would happen in librte_vhost if it obeyed 'm' of connection
+ * 'vid' that must not, or NULL. */
+const char *
+vhost_message_objection(const struct vhost_message *m, int vid)
+{
+    uint16_t size;
+
+    switch (m->request) {
+    case VHOST_REQUEST_SET_FEATURES:
+        /* It would go on with addresses that it checked for the old layout. */
+        return (vhost_message_changes_layout(m, vid) && is_any_ring_in_use(vid)
+                ? "the layout of rings in use cannot change" : NULL);
+    case VHOST_REQUEST_SET_VRING_NUM:
+        /* It would not check the ring's addresses again. */
+        return (is_ring_in_use(vid, m->vring, &size) && m->value != size
+                ? "the size of a ring in use cannot change" : NULL);
+    case VHOST_REQUEST_SET_LOG_BASE:
+        /* It would add the offset twice, and write there. */
+        return m->offset ? "the log has an offset" : NULL;
+    case VHOST_REQUEST_GET_INFLIGHT_FD:
+    case VHOST_REQUEST_SET_INFLIGHT_FD:
+        /* It would use any amount of memory, or believe what is in it. */
+        return "there is no memory for buffers in flight";
+    default:
+        return NULL;
+    }
+}
+
 /* Takes the last byte from the range of addresses in 'message', an IOTLB_MSG,
  * if that goes up to the end of all addresses.  Up to there QEMU forgets
  * translations, for example when a Linux guest has the whole domain forgotten,
@@ -128,4 +194,31 @@ vhost_message_limit_range(void *message)
     memcpy(&size, payload + sizeof address, sizeof size);
     size = MIN(size, UINT64_MAX - address);
     memcpy(payload + sizeof address, &size, sizeof size);
+}
+
+static bool
+is_ring_in_use(int vid, unsigned int vring, uint16_t *size)
+{
+    struct rte_vhost_vring v;
+
+    if (vring >= rte_vhost_get_vring_num(vid)
+        || rte_vhost_get_vhost_vring(vid, vring, &v)) {
+        return false;
+    }
+    *size = v.size;
+    return v.desc != NULL;
+}
+
+static bool
+is_any_ring_in_use(int vid)
+{
+    uint16_t n = rte_vhost_get_vring_num(vid);
+    uint16_t size;
+
+    for (unsigned int i = 0; i < n; i++) {
+        if (is_ring_in_use(vid, i, &size)) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -22,6 +22,7 @@
  * librte_vhost handles all of them.  It shows them to us before and after,
  * because some change what a data path uses without another word. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum vhost_request {
@@ -47,6 +48,7 @@ enum vhost_scope {
     VHOST_SCOPE_DEVICE,         /* Any. */
 };
 
+/* What a message says. */
 struct vhost_message {
     enum vhost_request request;
     enum vhost_scope scope;
@@ -57,6 +59,11 @@ struct vhost_message {
 };
 
 void vhost_message_parse(const void *, struct vhost_message *);
+void vhost_message_range(const struct vhost_message *, unsigned int *first,
+                         unsigned int *n);
+bool vhost_message_stops_ring(const struct vhost_message *);
+bool vhost_message_changes_layout(const struct vhost_message *, int vid);
+const char *vhost_message_objection(const struct vhost_message *, int vid);
 void vhost_message_spoil(void *);
 void vhost_message_limit_range(void *);
 

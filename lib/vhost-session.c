@@ -25,7 +25,6 @@
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
-#include <numa.h>
 #include <rte_cycles.h>
 #include <rte_vhost.h>
 
@@ -38,15 +37,13 @@
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
 #include "util.h"
+#include "vhost-device.h"
 #include "vhost-dma.h"
 #include "vhost-guard.h"
-#include "vhost-hold.h"
 #include "vhost-mapping.h"
 #include "vhost-message.h"
-#include "vhost-numa.h"
 #include "vhost-socket.h"
 #include "vhost-tally.h"
-#include "vhost-zerocopy.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_session);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
@@ -120,18 +117,11 @@ static void free_conn(struct vhost_conn *);
 static void remove_conn(struct vhost_conn *);
 static struct vhost_device *withdraw_device(struct vhost_conn *)
     OVS_REQUIRES(conn->session->mutex);
-static bool suspend_queues(struct vhost_device *, unsigned int first,
-                           unsigned int n);
-static void stop_queues(struct vhost_device *, unsigned int first,
-                        unsigned int n);
 static void wait_for_data_path(struct vhost_session *);
 static struct vhost_device *running_device(const struct vhost_conn *);
 static void take_rarp(struct vhost_conn *, struct vhost_device *);
-static void destroy_device(const struct vhost_session *,
-                           struct vhost_device *);
 static void run_waiting(struct vhost_session *);
 static void update_demand(struct vhost_session *, struct vhost_conn *);
-static void update_txq_map(struct vhost_conn *);
 
 /* Opens a session for 'netdev' as 'config' says.  Returns the session, or NULL
  * and a message in '*errp' that the caller must free. */
@@ -212,8 +202,8 @@ vhost_session_close(struct vhost_session *session)
     LIST_FOR_EACH (conn, list_node, &session->conns) {
         if (conn->device) {
             device = withdraw_device(conn);
-            suspend_queues(device, 0, VHOST_MAX_VRINGS);
-            stop_queues(device, 0, VHOST_MAX_VRINGS);
+            vhost_device_suspend(device, 0, VHOST_MAX_VRINGS);
+            vhost_device_stop(device, 0, VHOST_MAX_VRINGS);
         }
         atomic_store_relaxed(&conns[conn->vid], NULL);
     }
@@ -235,7 +225,7 @@ vhost_session_close(struct vhost_session *session)
     }
     if (device) {
         OVS_USDT_PROBE(netdev_vhost, removed, session->path, device->vid);
-        destroy_device(session, device);
+        vhost_device_destroy(device, session->counters);
         VLOG_INFO("vHost Device '%s' has been removed", session->path);
     }
 
@@ -562,92 +552,6 @@ remove_conn(struct vhost_conn *conn)
     free_conn(conn);
 }
 
-/* Creates a device for 'conn', in memory of its node if possible. */
-static struct vhost_device *
-create_device(const struct vhost_conn *conn)
-{
-    int node = vhost_numa_node_of_device(conn->vid);
-    struct vhost_device *device = numa_alloc(sizeof *device);
-
-    if (!device) {
-        out_of_memory();
-    }
-    if (node != VHOST_NODE_UNKNOWN) {
-        numa_tonode_memory(device, sizeof *device, node);
-    }
-    memset(device, 0, sizeof *device);
-
-    device->vid = conn->vid;
-    device->node = node;
-    device->large_packets = conn->session->large_packets;
-    device->memory = conn->mapped_memory;
-    rte_vhost_get_negotiated_features(conn->vid, &device->features);
-    device->datapath = (conn->session->library_only
-                        || vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
-                        ? &vhost_datapath_rte : &vhost_datapath_native);
-    if (device->datapath == &vhost_datapath_native) {
-        device->mapping = vhost_mapping_ref(conn->mapping);
-    }
-    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
-        device->txqs[i].vring = 2 * i;
-        device->rxqs[i].vring = 2 * i + 1;
-        rte_spinlock_init(&device->txqs[i].lock);
-        atomic_init(&device->rxqs[i].cpu, -1);
-    }
-    return device;
-}
-
-static void
-free_device(struct vhost_device *device)
-{
-    for (unsigned int i = 0; i < VHOST_MAX_VRINGS; i++) {
-        struct vhost_queue *q = vhost_device_queue(device, i);
-
-        if (device->datapath->release) {
-            device->datapath->release(q);
-        }
-        vhost_hold_destroy(q);
-        vhost_zerocopy_retire(q->zerocopy);
-    }
-    vhost_mapping_unref(device->mapping);
-    numa_free(device, sizeof *device);
-}
-
-/* Frees 'device' of 'session', which has been withdrawn and moves no packets
- * any more, when nobody reads it. */
-static void
-destroy_device(const struct vhost_session *session,
-               struct vhost_device *device)
-{
-    bool was_quiescent = ovsrcu_is_quiescent();
-
-    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
-        vhost_hold_drop(device, &device->txqs[i], session->counters);
-    }
-    ovsrcu_postpone(free_device, device);
-    if (was_quiescent) {
-        ovsrcu_quiesce_start();
-    }
-}
-
-static void
-start_queue(const struct vhost_conn *conn, struct vhost_device *device,
-            struct vhost_queue *q)
-{
-    int n_started;
-
-    atomic_read_relaxed(&device->n_started, &n_started);
-    atomic_store_relaxed(&device->n_started, MAX(n_started, q->vring + 1));
-    if (!(q->vring & 1)) {
-        vhost_hold_create(q);
-    }
-    if (conn->unsized[q->vring]) {
-        atomic_store_relaxed(&q->fault, "it was restarted without a size");
-    } else {
-        device->datapath->start(device, q);
-    }
-}
-
 /* Starts those of 'n' virtqueues of 'device', from 'first' on, that the guest
  * has enabled. */
 static void
@@ -656,51 +560,8 @@ start_queues(const struct vhost_conn *conn, struct vhost_device *device,
 {
     for (unsigned int i = first; i < first + n; i++) {
         if (conn->enabled[i]) {
-            start_queue(conn, device, vhost_device_queue(device, i));
+            vhost_device_start(device, i, conn->unsized[i]);
         }
-    }
-}
-
-/* Takes 'n' virtqueues of 'device', from 'first' on, away from the data path,
- * which may go on using them until wait_for_data_path() returns.  Returns
- * false if it does not use any. */
-static bool
-suspend_queues(struct vhost_device *device, unsigned int first, unsigned int n)
-{
-    const struct vhost_datapath *datapath = device->datapath;
-    bool any = false;
-
-    for (unsigned int i = first; datapath->suspend && i < first + n; i++) {
-        any |= datapath->suspend(device, vhost_device_queue(device, i));
-    }
-    return any;
-}
-
-/* Gives all of their buffers back to the guest, when they are not used any
- * more.
- *
- * This and the next function are called with the session's mutex held, unless
- * 'device' is not its connection's any more. */
-static void
-stop_queues(struct vhost_device *device, unsigned int first, unsigned int n)
-{
-    const struct vhost_datapath *datapath = device->datapath;
-    uint64_t deadline = vhost_zerocopy_deadline();
-
-    for (unsigned int i = first; datapath->stop && i < first + n; i++) {
-        datapath->stop(device, vhost_device_queue(device, i), deadline);
-    }
-}
-
-/* Gives them back to librte_vhost. */
-static void
-hand_back_queues(struct vhost_device *device, unsigned int first,
-                 unsigned int n)
-{
-    const struct vhost_datapath *datapath = device->datapath;
-
-    for (unsigned int i = first; datapath->hand_back && i < first + n; i++) {
-        datapath->hand_back(device, vhost_device_queue(device, i));
     }
 }
 
@@ -737,7 +598,7 @@ publish_device(struct vhost_conn *conn, struct vhost_device *device)
         take_rarp(conn, device);
         conn->device = device;
         conn->is_guest = true;
-        update_txq_map(conn);
+        vhost_device_map_txqs(conn->device, conn->enabled);
         session->supply.wanted.has_guest = true;
         session->supply.wanted.node = device->node;
         ovsrcu_set(&session->device, device);
@@ -817,12 +678,14 @@ static void
 run_device(struct vhost_conn *conn)
 {
     struct vhost_session *session = conn->session;
-    struct vhost_device *device = create_device(conn);
+    struct vhost_device *device = vhost_device_create(
+        conn->vid, session->library_only, session->large_packets,
+        &conn->mapped_memory, conn->mapping);
     bool copies = session->zero_copy && !device->mapping;
     int node = device->node;
 
     if (!publish_device(conn, device)) {
-        free_device(device);
+        vhost_device_free(device);
         VLOG_ERR_RL(&rl, "vHost Device '%s': a second guest wants to use the "
                     "socket while the first is connected, and has to wait; "
                     "give each guest a port of its own", session->path);
@@ -893,14 +756,14 @@ destroy_device_cb(int vid)
         return;
     }
     notify(session);
-    suspend_queues(device, 0, VHOST_MAX_VRINGS);
+    vhost_device_suspend(device, 0, VHOST_MAX_VRINGS);
     wait_for_data_path(session);
-    stop_queues(device, 0, VHOST_MAX_VRINGS);
-    hand_back_queues(device, 0, VHOST_MAX_VRINGS);
+    vhost_device_stop(device, 0, VHOST_MAX_VRINGS);
+    vhost_device_hand_back(device, 0, VHOST_MAX_VRINGS);
     vhost_tally_stop(&session->tally);
 
     OVS_USDT_PROBE(netdev_vhost, removed, session->path, vid);
-    destroy_device(session, device);
+    vhost_device_destroy(device, session->counters);
     VLOG_INFO("vHost Device '%s' has been removed", session->path);
     run_waiting(session);
 }
@@ -916,10 +779,10 @@ set_enabled(struct vhost_conn *conn, uint16_t vring, bool enable)
         struct vhost_queue *q = vhost_device_queue(conn->device, vring);
 
         if (enable) {
-            start_queue(conn, conn->device, q);
+            vhost_device_start(conn->device, vring, conn->unsized[vring]);
         }
         atomic_store_relaxed(&q->enabled, enable);
-        update_txq_map(conn);
+        vhost_device_map_txqs(conn->device, conn->enabled);
     }
     ovs_mutex_unlock(&session->mutex);
     update_demand(session, conn);
@@ -1031,16 +894,6 @@ set_memory(struct vhost_conn *conn, const struct rte_vhost_memory *table)
     vhost_mapping_unref(old);
 }
 
-/* Stores the range of virtqueues that 'm' concerns. */
-static void
-message_range(const struct vhost_message *m, unsigned int *first,
-              unsigned int *n)
-{
-    *first = m->scope == VHOST_SCOPE_VRING ? m->vring : 0;
-    *n = (m->scope == VHOST_SCOPE_VRING ? 1
-          : m->scope == VHOST_SCOPE_DEVICE ? VHOST_MAX_VRINGS : 0);
-}
-
 /* Has 'device' of 'conn' receive the RARP that was asked for, if any. */
 static void
 take_rarp(struct vhost_conn *conn, struct vhost_device *device)
@@ -1064,71 +917,6 @@ running_device(const struct vhost_conn *conn)
     return device;
 }
 
-static bool
-is_ring_in_use(int vid, unsigned int vring, uint16_t *size)
-{
-    struct rte_vhost_vring v;
-
-    if (vring >= rte_vhost_get_vring_num(vid)
-        || rte_vhost_get_vhost_vring(vid, vring, &v)) {
-        return false;
-    }
-    *size = v.size;
-    return v.desc != NULL;
-}
-
-static bool
-is_any_ring_in_use(int vid)
-{
-    uint16_t n = rte_vhost_get_vring_num(vid);
-    uint16_t size;
-
-    for (unsigned int i = 0; i < n; i++) {
-        if (is_ring_in_use(vid, i, &size)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
-changes_layout(const struct vhost_conn *conn, const struct vhost_message *m)
-{
-    uint64_t features = 0;
-
-    rte_vhost_get_negotiated_features(conn->vid, &features);
-    return (m->request == VHOST_REQUEST_SET_FEATURES
-            && (m->payload ^ features) & UINT64_C(1) << VIRTIO_F_RING_PACKED);
-}
-
-/* Returns what would happen in librte_vhost if it obeyed 'm' that must not, or
- * NULL. */
-static const char *
-object_to(const struct vhost_conn *conn, const struct vhost_message *m)
-{
-    uint16_t size;
-
-    switch (m->request) {
-    case VHOST_REQUEST_SET_FEATURES:
-        /* It would go on with addresses that it checked for the old layout. */
-        return (changes_layout(conn, m) && is_any_ring_in_use(conn->vid)
-                ? "the layout of rings in use cannot change" : NULL);
-    case VHOST_REQUEST_SET_VRING_NUM:
-        /* It would not check the ring's addresses again. */
-        return (is_ring_in_use(conn->vid, m->vring, &size) && m->value != size
-                ? "the size of a ring in use cannot change" : NULL);
-    case VHOST_REQUEST_SET_LOG_BASE:
-        /* It would add the offset twice, and write there. */
-        return m->offset ? "the log has an offset" : NULL;
-    case VHOST_REQUEST_GET_INFLIGHT_FD:
-    case VHOST_REQUEST_SET_INFLIGHT_FD:
-        /* It would use any amount of memory, or believe what is in it. */
-        return "there is no memory for buffers in flight";
-    default:
-        return NULL;
-    }
-}
-
 /* Notes the virtqueues for which 'm' may make librte_vhost free what depends
  * on their size, or leave it as it was for another size or layout. */
 static void
@@ -1137,19 +925,9 @@ note_unsized(struct vhost_conn *conn, const struct vhost_message *m)
     if (m->request == VHOST_REQUEST_SET_VRING_NUM
         || m->request == VHOST_REQUEST_GET_VRING_BASE) {
         conn->unsized[m->vring] = true;
-    } else if (changes_layout(conn, m)) {
+    } else if (vhost_message_changes_layout(m, conn->vid)) {
         memset(conn->unsized, true, sizeof conn->unsized);
     }
-}
-
-/* May the guest take it from 'm' that it has all buffers of a virtqueue
- * back? */
-static bool
-stops_ring(const struct vhost_message *m)
-{
-    return (m->request == VHOST_REQUEST_SET_VRING_NUM
-            || m->request == VHOST_REQUEST_SET_VRING_BASE
-            || (m->request == VHOST_REQUEST_SET_VRING_ENABLE && !m->value));
 }
 
 /* librte_vhost calls these two around each message.  Between them, it may
@@ -1173,7 +951,7 @@ before_message_cb(int vid, void *message)
     device = running_device(conn);
     vhost_message_parse(message, &m);
     conn->translating = m.request == VHOST_REQUEST_IOTLB_MSG;
-    objection = object_to(conn, &m);
+    objection = vhost_message_objection(&m, vid);
     if (objection) {
         VLOG_WARN_RL(&rl, "vHost Device '%s': refused request %d: %s",
                      conn->session->path, m.request, objection);
@@ -1181,17 +959,17 @@ before_message_cb(int vid, void *message)
         return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
     }
     note_unsized(conn, &m);
-    message_range(&m, &first, &n);
+    vhost_message_range(&m, &first, &n);
     if (device) {
-        if (suspend_queues(device, first, n)) {
+        if (vhost_device_suspend(device, first, n)) {
             wait_for_data_path(conn->session);
         }
         ovs_mutex_lock(&conn->session->mutex);
         if (conn->device) {     /* The session may be closed by now. */
-            if (stops_ring(&m)) {
-                stop_queues(device, first, n);
+            if (vhost_message_stops_ring(&m)) {
+                vhost_device_stop(device, first, n);
             }
-            hand_back_queues(device, first, n);
+            vhost_device_hand_back(device, first, n);
         }
         ovs_mutex_unlock(&conn->session->mutex);
     }
@@ -1243,7 +1021,7 @@ after_message_cb(int vid, void *message)
     }
     device = running_device(conn);
     if (device && device->datapath->suspend) {
-        message_range(&m, &first, &n);
+        vhost_message_range(&m, &first, &n);
         ovs_mutex_lock(&conn->session->mutex);
         if (conn->device) {
             start_queues(conn, device, first, n);
@@ -1293,25 +1071,4 @@ update_demand(struct vhost_session *session, struct vhost_conn *conn)
         netdev_request_reconfigure(session->netdev);
     }
     notify(session);
-}
-
-/* Maps each transmit queue that the guest has enabled to itself and spreads
- * the others over these. */
-static void
-update_txq_map(struct vhost_conn *conn)
-{
-    int enabled[VHOST_MAX_QUEUE_PAIRS];
-    unsigned int n_enabled = 0, next = 0;
-
-    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
-        if (conn->enabled[2 * i]) {
-            enabled[n_enabled++] = i;
-        }
-    }
-    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
-        int target = (conn->enabled[2 * i] ? i
-                      : n_enabled ? enabled[next++ % n_enabled] : -1);
-
-        atomic_store_relaxed(&conn->device->txq_map[i], target);
-    }
 }

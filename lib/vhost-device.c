@@ -1,0 +1,191 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "vhost-device.h"
+
+#include <string.h>
+
+#include <linux/virtio_config.h>
+#include <numa.h>
+#include <rte_spinlock.h>
+#include <rte_vhost.h>
+
+#include "ovs-rcu.h"
+#include "util.h"
+#include "vhost-hold.h"
+#include "vhost-mapping.h"
+#include "vhost-numa.h"
+#include "vhost-zerocopy.h"
+
+/* Creates a device for connection 'vid', in memory of its node if possible,
+ * with a reference of its own to 'mapping', which may be NULL.  'library_only'
+ * says that librte_vhost's data path is to be used, 'large_packets' that they
+ * may be longer than an mbuf's buffer. */
+struct vhost_device *
+vhost_device_create(int vid, bool library_only, bool large_packets,
+                    const struct guest_memory *memory,
+                    const struct vhost_mapping *mapping)
+{
+    int node = vhost_numa_node_of_device(vid);
+    struct vhost_device *device = numa_alloc(sizeof *device);
+
+    if (!device) {
+        out_of_memory();
+    }
+    if (node != VHOST_NODE_UNKNOWN) {
+        numa_tonode_memory(device, sizeof *device, node);
+    }
+    memset(device, 0, sizeof *device);
+
+    device->vid = vid;
+    device->node = node;
+    device->large_packets = large_packets;
+    device->memory = *memory;
+    rte_vhost_get_negotiated_features(vid, &device->features);
+    device->datapath = (library_only
+                        || vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
+                        ? &vhost_datapath_rte : &vhost_datapath_native);
+    if (device->datapath == &vhost_datapath_native) {
+        device->mapping = vhost_mapping_ref(mapping);
+    }
+    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        device->txqs[i].vring = 2 * i;
+        device->rxqs[i].vring = 2 * i + 1;
+        rte_spinlock_init(&device->txqs[i].lock);
+        atomic_init(&device->rxqs[i].cpu, -1);
+    }
+    return device;
+}
+
+/* Frees 'device', which nobody reads. */
+void
+vhost_device_free(struct vhost_device *device)
+{
+    for (unsigned int i = 0; i < VHOST_MAX_VRINGS; i++) {
+        struct vhost_queue *q = vhost_device_queue(device, i);
+
+        if (device->datapath->release) {
+            device->datapath->release(q);
+        }
+        vhost_hold_destroy(q);
+        vhost_zerocopy_retire(q->zerocopy);
+    }
+    vhost_mapping_unref(device->mapping);
+    numa_free(device, sizeof *device);
+}
+
+/* Frees 'device', which has been withdrawn and moves no packets any more, when
+ * nobody reads it.  What still waits to be sent to it is counted in
+ * 'counters'. */
+void
+vhost_device_destroy(struct vhost_device *device,
+                     struct vhost_counters *counters)
+{
+    bool was_quiescent = ovsrcu_is_quiescent();
+
+    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        vhost_hold_drop(device, &device->txqs[i], counters);
+    }
+    ovsrcu_postpone(vhost_device_free, device);
+    if (was_quiescent) {
+        ovsrcu_quiesce_start();
+    }
+}
+
+/* Gives virtqueue 'vring' to the data path.  'is_unsized' says that what
+ * librte_vhost has for it is for another size. */
+void
+vhost_device_start(struct vhost_device *device, unsigned int vring,
+                   bool is_unsized)
+{
+    struct vhost_queue *q = vhost_device_queue(device, vring);
+    int n_started;
+
+    atomic_read_relaxed(&device->n_started, &n_started);
+    atomic_store_relaxed(&device->n_started, MAX(n_started, vring + 1));
+    if (!(vring & 1)) {
+        vhost_hold_create(q);
+    }
+    if (is_unsized) {
+        atomic_store_relaxed(&q->fault, "it was restarted without a size");
+    } else {
+        device->datapath->start(device, q);
+    }
+}
+
+/* Takes virtqueues away from the data path, which may go on using them until
+ * its threads have quiesced.  Returns false if it does not use any. */
+bool
+vhost_device_suspend(struct vhost_device *device, unsigned int first,
+                     unsigned int n)
+{
+    const struct vhost_datapath *datapath = device->datapath;
+    bool any = false;
+
+    for (unsigned int i = first; datapath->suspend && i < first + n; i++) {
+        any |= datapath->suspend(device, vhost_device_queue(device, i));
+    }
+    return any;
+}
+
+/* Gives all of their buffers back to the guest, when the virtqueues are not
+ * used any more. */
+void
+vhost_device_stop(struct vhost_device *device, unsigned int first,
+                  unsigned int n)
+{
+    const struct vhost_datapath *datapath = device->datapath;
+    uint64_t deadline = vhost_zerocopy_deadline();
+
+    for (unsigned int i = first; datapath->stop && i < first + n; i++) {
+        datapath->stop(device, vhost_device_queue(device, i), deadline);
+    }
+}
+
+/* Gives the virtqueues back to librte_vhost. */
+void
+vhost_device_hand_back(struct vhost_device *device, unsigned int first,
+                       unsigned int n)
+{
+    const struct vhost_datapath *datapath = device->datapath;
+
+    for (unsigned int i = first; datapath->hand_back && i < first + n; i++) {
+        datapath->hand_back(device, vhost_device_queue(device, i));
+    }
+}
+
+/* Maps each transmit queue that the guest has enabled to itself and spreads
+ * the others over these.  'enabled' has an element for each virtqueue. */
+void
+vhost_device_map_txqs(struct vhost_device *device, const bool enabled[])
+{
+    int targets[VHOST_MAX_QUEUE_PAIRS];
+    unsigned int n_targets = 0, next = 0;
+
+    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        if (enabled[2 * i]) {
+            targets[n_targets++] = i;
+        }
+    }
+    for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+        int target = (enabled[2 * i] ? i
+                      : n_targets ? targets[next++ % n_targets] : -1);
+
+        atomic_store_relaxed(&device->txq_map[i], target);
+    }
+}
