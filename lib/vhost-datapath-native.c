@@ -640,7 +640,7 @@ native_enqueue(struct vhost_device *device, struct vhost_queue *q,
     return n;
 }
 
-static unsigned int
+static int
 native_n_pending(struct vhost_device *device, struct vhost_queue *q)
 {
     const struct virtq *vq = ovsrcu_get(struct virtq *, &q->virtq);

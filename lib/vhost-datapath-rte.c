@@ -19,6 +19,7 @@
 
 #include "vhost-datapath.h"
 
+#include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -90,7 +91,7 @@ rte_enqueue(struct vhost_device *device, struct vhost_queue *q,
     return n;
 }
 
-static unsigned int
+static int
 rte_n_pending(struct vhost_device *device, struct vhost_queue *q)
 {
     unsigned int n;
@@ -98,7 +99,7 @@ rte_n_pending(struct vhost_device *device, struct vhost_queue *q)
     /* The library does not know it for packed rings, and leaves garbage in
      * the upper half for split ones. */
     if (vhost_device_has(device, VIRTIO_F_RING_PACKED)) {
-        return 0;
+        return -ENOTSUP;
     }
     if (!enter(device, q)) {
         return 0;

@@ -112,9 +112,9 @@ struct vhost_datapath {
                         struct rte_mbuf **, uint16_t n,
                         struct vhost_counters *);
 
-    /* Returns the number of buffers that the guest offers in 'q'.  May be
-     * called from any thread that the RCU knows. */
-    unsigned int (*n_pending)(struct vhost_device *, struct vhost_queue *q);
+    /* Returns the number of buffers that the guest offers in 'q', or -ENOTSUP.
+     * May be called from any thread that the RCU knows. */
+    int (*n_pending)(struct vhost_device *, struct vhost_queue *q);
 
     /* Does transmit queue 'q' refuse packets now for another reason than that
      * the guest offers no buffers? */

@@ -237,7 +237,9 @@ look_at_queue(struct vhost_device *device, uint16_t vring,
         qp->node = vhost_numa_node_of(ring.desc);
     }
     if (qp->enabled) {
-        qp->fill = device->datapath->n_pending(device, q);
+        int fill = device->datapath->n_pending(device, q);
+
+        qp->fill = MAX(fill, -1);
         if (is_rx) {
             atomic_read_relaxed(&q->cpu, &qp->cpu);
         }

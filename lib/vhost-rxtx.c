@@ -79,8 +79,8 @@ check_fault(struct vhost_queue *q, const char *port,
 }
 
 /* Receives a burst from 'q' of 'device' into 'batch'.  Stores the number of
- * packets that are left in the queue, if the burst was full, into '*qfill'
- * unless that is null.  Returns 0 if successful, EAGAIN if there is nothing to
+ * packets that are left in the queue, if the burst was full, or -ENOTSUP into
+ * '*qfill' unless that is null.  Returns 0 if successful, EAGAIN if there is nothing to
  * receive. */
 int
 vhost_rx_burst(struct vhost_device *device, struct vhost_queue *q,
@@ -244,7 +244,7 @@ check_empty_queue(struct vhost_device *device, struct vhost_queue *q,
 {
     uint64_t now = rte_rdtsc();
 
-    if (!device->datapath->n_pending(device, q)) {
+    if (device->datapath->n_pending(device, q) <= 0) {
         q->pending_since = 0;
     } else if (!q->pending_since) {
         q->pending_since = now;

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
 #include "dp-packet.h"
@@ -345,7 +346,38 @@ test_rates(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_sessions_closed();
 }
 
+/* librte_vhost does not know the fill of packed rings. */
+static void
+test_unknown_fill(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct netdev *netdev = open_client("vhu0", path_of("s0"));
+    const struct json *queue;
+    struct json *json;
+    int vid;
+
+    init_config(NULL);
+    vid = guest_connect(path_of("s0"));
+    guest_set_features(vid, UINT64_C(1) << VIRTIO_F_RING_PACKED);
+    guest_start(vid, 1);
+    CHECK(reconfigure(netdev));
+
+    show("vhu0", NULL);
+    CHECK_HAS(reply, "    1  rx 0    enabled      ? of 256");
+    show("--json", "vhu0");
+    json = json_from_string(reply);
+    queue = element(element(json, "ports", 0), "queues", 1);
+    CHECK_INT(member(queue, "fill")->type, JSON_NULL);
+    json_destroy(json);
+
+    free(reply);
+    free(error);
+    netdev_close(netdev);
+    netdev_run();
+    check_sessions_closed();
+}
+
 const struct vhost_test show_tests[] = {
+    { "show-unknown-fill", test_unknown_fill, true },
     { "show", test_show, true },
     { "show-rates", test_rates, true },
     { NULL, NULL, false },
