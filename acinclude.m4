@@ -124,6 +124,18 @@ AC_DEFUN([NV_ENABLE_SANITIZERS],
      [AC_SUBST([SANITIZER_CFLAGS],
         ["-fsanitize=address,undefined -fno-omit-frame-pointer"])])])
 
+dnl NV_ENABLE_COVERAGE
+dnl
+dnl Open vSwitch is compiled without: it is not what is measured.
+AC_DEFUN([NV_ENABLE_COVERAGE],
+  [AC_ARG_ENABLE([coverage],
+     [AS_HELP_STRING([--enable-coverage],
+        [compile the plugin and its unit tests for "make coverage"])],
+     [], [enable_coverage=no])
+   AM_CONDITIONAL([COVERAGE], [test "$enable_coverage" = yes])
+   AM_COND_IF([COVERAGE],
+     [AC_SUBST([COVERAGE_CFLAGS], ["--coverage -fprofile-update=atomic"])])])
+
 dnl NV_CHECK_FUZZER
 dnl
 dnl Looks for a clang that has libFuzzer, for "make fuzz", which says what is

@@ -199,4 +199,28 @@ check-packages: distdir
 	    rm -rf $(distdir); exit $$status
 CLEAN_DIRS += packages
 
-.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-packages check-system
+# How many lines of lib/ the tests run, with configure --enable-coverage.  An
+# optimized program would not tell.
+COVERAGE_SUITES = check
+if COVERAGE
+$(netdev_vhost_la_OBJECTS) $(lib_libnetdevvhost_la_OBJECTS) \
+$(tests_test_vhost_OBJECTS): private CFLAGS += -O0
+
+coverage: all
+	@command -v gcovr > /dev/null || { \
+	    echo >&2 "gcovr is missing: install the Debian package gcovr"; \
+	    exit 1; \
+	}
+	@rm -f lib/*.gcda lib/.libs/*.gcda tests/*.gcda
+	+@status=0; \
+	for suite in $(COVERAGE_SUITES); do \
+	    $(MAKE) --no-print-directory $$suite || status=1; \
+	done; \
+	gcovr -r $(srcdir) -f $(srcdir)/lib/ lib && exit $$status
+CLEANFILES += $(foreach dir,lib tests,$(dir)/*.gcda $(dir)/*.gcno)
+else
+coverage:
+	@echo >&2 "configure with --enable-coverage first"; exit 1
+endif
+
+.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-packages check-system coverage
