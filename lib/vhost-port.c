@@ -79,24 +79,25 @@ static long long int tick_time;
 static bool is_server(const struct vhost_port *);
 static void construct_common(struct vhost_port *);
 static int open_server(struct vhost_port *);
-static void set_path(struct vhost_port *, const char *path)
+static void set_path(struct vhost_port *port, const char *path)
     OVS_REQUIRES(port->mutex);
-static void set_tx_retries(struct vhost_port *, const struct smap *options)
+static void set_tx_retries(struct vhost_port *port, const struct smap *options)
     OVS_REQUIRES(port->mutex);
-static void set_features(struct vhost_port *, const struct smap *options)
+static void set_features(struct vhost_port *port, const struct smap *options)
     OVS_REQUIRES(port->mutex);
 static bool is_settled(const struct vhost_port *);
-static void move_session(struct vhost_port *) OVS_EXCLUDED(port->mutex);
-static void configure_pool(struct vhost_port *, bool has_guest)
+static void move_session(struct vhost_port *port) OVS_EXCLUDED(port->mutex);
+static void configure_pool(struct vhost_port *port, bool has_guest)
     OVS_REQUIRES(port->mutex);
-static void release_pool(struct vhost_port *) OVS_REQUIRES(port->mutex);
-static void look_after(struct vhost_port *, bool retry_pool)
+static void release_pool(struct vhost_port *port) OVS_REQUIRES(port->mutex);
+static void look_after(struct vhost_port *port, bool retry_pool)
     OVS_REQUIRES(port->mutex);
-static void note_trouble(struct vhost_port *) OVS_REQUIRES(port->mutex);
+static void note_trouble(struct vhost_port *port) OVS_REQUIRES(port->mutex);
 static char *ring_faults(struct vhost_device *);
 static bool lacks_jumbo_buffers(const struct vhost_port *,
                                 const struct vhost_device *);
-static void update_placement(struct vhost_port *) OVS_REQUIRES(port->mutex);
+static void update_placement(struct vhost_port *port)
+    OVS_REQUIRES(port->mutex);
 static void add_device_status(struct vhost_device *, struct smap *);
 static const char *zero_copy_obstacle(const struct vhost_device *);
 

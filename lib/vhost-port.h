@@ -44,6 +44,8 @@ struct vhost_mempool;
 struct vhost_policer;
 struct vhost_qos;
 
+extern struct ovs_mutex vhost_ports_mutex;
+
 struct vhost_port {
     struct netdev up;
 
@@ -101,8 +103,6 @@ struct vhost_port_zero_copy {
     unsigned int n_pinned;
     uint64_t pinned_size;
 };
-
-extern struct ovs_mutex vhost_ports_mutex;
 
 struct vhost_port *vhost_port_cast(const struct netdev *);
 

@@ -115,7 +115,7 @@ static struct vhost_session *find_session(const char *path)
 static int start_driver(const struct vhost_session_config *, char **errp);
 static void free_conn(struct vhost_conn *);
 static void remove_conn(struct vhost_conn *);
-static struct vhost_device *withdraw_device(struct vhost_conn *)
+static struct vhost_device *withdraw_device(struct vhost_conn *conn)
     OVS_REQUIRES(conn->session->mutex);
 static void wait_for_data_path(struct vhost_session *);
 static struct vhost_device *running_device(const struct vhost_conn *);
