@@ -958,6 +958,28 @@ guest_set_memory(int vid, size_t size)
     end_message(dev);
 }
 
+/* A message that changes nothing here.  Returns false if the provider made one
+ * of it that the library refuses. */
+bool
+guest_message(int vid, uint32_t request, const void *payload, size_t size)
+{
+    struct device *dev = begin_message(vid);
+    uint32_t message[32] = { request, 1, size }, sent[32];
+    bool accepted;
+
+    ovs_assert(size <= sizeof message - 12);
+    memcpy(&message[3], payload, size);
+    memcpy(sent, message, sizeof sent);
+    dev->extern_ops->pre_msg_handle(vid, message);
+    accepted = !memcmp(message, sent, sizeof sent);
+    if (accepted) {
+        dev->extern_ops->post_msg_handle(vid, message);
+    }
+    finish_message(dev, false);
+    end_message(dev);
+    return accepted;
+}
+
 /* IOTLB_MSG, to forget translations, also those of the rings.  Returns the size
  * that the library gets to see. */
 uint64_t

@@ -84,6 +84,8 @@ void guest_set_features(int vid, uint64_t features);
 void guest_set_mtu(int vid, uint16_t mtu);
 void guest_set_memory(int vid, size_t size);
 uint64_t guest_invalidate(int vid, uint64_t address, uint64_t size);
+bool guest_message(int vid, uint32_t request, const void *payload,
+                   size_t size);
 void guest_set_node(int vid, unsigned int vring, int node);
 void guest_set_vring(int vid, unsigned int vring, bool enable);
 void guest_set_ring(int vid, unsigned int vring,

@@ -243,6 +243,9 @@ test_init(int argc, char *argv[])
 
     printf("%s iommu=%d postcopy=%d per-port=%d", config->sock_dir,
            config->iommu, config->postcopy, config->per_port_memory);
+    if (config->library_data_path) {
+        printf(" librte_vhost");
+    }
     for (size_t i = 0; i < config->n_shared_mempools; i++) {
         printf(" %d:%d", config->shared_mempools[i].mtu,
                config->shared_mempools[i].node);

@@ -26,6 +26,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <netinet/in.h>
+
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -165,6 +167,109 @@ test_rarp(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     rte_pktmbuf_free(mbufs[0]);
     receive_one(1, 100);
     stop();
+    finish();
+}
+
+/* A RARP waits for an mbuf. */
+static void
+test_rarp_no_mbuf(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct rte_mbuf *mbuf, *all = NULL;
+
+    start(1, 0, 64);
+    while ((mbuf = rte_pktmbuf_alloc(pool->mp))) {
+        mbuf->next = all;
+        all = mbuf;
+    }
+    atomic_store_relaxed(&device.rarp_address, 0x563412005452);
+    CHECK_INT(receive(&mbuf, 1), 0);
+    for (; all; all = mbuf) {
+        mbuf = all->next;
+        all->next = NULL;
+        rte_pktmbuf_free(all);
+    }
+    CHECK_INT(receive(&mbuf, 1), 1);
+    CHECK_INT(mbuf->pkt_len, 64);
+    rte_pktmbuf_free(mbuf);
+    CHECK_INT(receive(&mbuf, 1), 0);
+    stop();
+    finish();
+}
+
+/* The guest sends a packet of 'protocol' over IP and asks for 'flags' and
+ * 'gso_type'.  Returns what becomes of that. */
+static uint64_t
+request(bool ipv6, uint8_t protocol, uint8_t flags, uint8_t gso_type)
+{
+    struct virtio_net_hdr hdr = {
+        .flags = flags, .gso_type = gso_type, .gso_size = gso_type ? 50 : 0,
+        .csum_start = ipv6 ? 54 : 34,
+        .csum_offset = protocol == IPPROTO_TCP ? 16 : 6,
+    };
+    struct driver_piece piece = { PAGE, hdr_len + 200 };
+    uint8_t data[300] = { 0 }, *p = data + hdr_len;
+    struct rte_mbuf *mbuf;
+    uint64_t ol_flags;
+    uint32_t written;
+
+    memcpy(data, &hdr, sizeof hdr);
+    memcpy(p + 12, ipv6 ? "\x86\xdd\x60" : "\x08\x00\x45", 3);
+    p[14 + (ipv6 ? 6 : 9)] = protocol;
+    p[hdr.csum_start + 12] = 5 << 4;
+    guest_write(&guest, PAGE, data, piece.len);
+    CHECK(driver_add(&driver, &piece, 1, false) >= 0);
+    CHECK_INT(receive(&mbuf, 1), 1);
+    CHECK(driver_get(&driver, &written) >= 0);
+    ol_flags = mbuf->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG
+                                 | RTE_MBUF_F_TX_UDP_SEG);
+    rte_pktmbuf_free(mbuf);
+    return ol_flags;
+}
+
+/* What the guest may ask for depends on the features that it has
+ * negotiated. */
+static void
+test_negotiated(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    static const struct {
+        uint64_t features, tcp4, tcp6, udp;
+    } cases[] = {
+        { 0, 0, 0, 0 },
+        { FEATURE(VIRTIO_NET_F_HOST_TSO4),
+          RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM, 0, 0 },
+        { FEATURE(VIRTIO_NET_F_HOST_TSO6),
+          0, RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM, 0 },
+        { FEATURE(VIRTIO_NET_F_HOST_UFO),
+          0, 0, RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_UDP_CKSUM },
+    };
+    const uint8_t csum = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    const uint8_t tcp4 = VIRTIO_NET_HDR_GSO_TCPV4;
+    const uint8_t tcp6 = VIRTIO_NET_HDR_GSO_TCPV6;
+    const uint8_t udp = VIRTIO_NET_HDR_GSO_UDP;
+
+    for (int i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+        bool has_csum = i & 1;
+
+        start(1, cases[i / 2].features
+                 | (has_csum ? FEATURE(VIRTIO_NET_F_CSUM) : 0), 64);
+        CHECK_INT(request(false, IPPROTO_TCP, csum, 0),
+                  has_csum ? RTE_MBUF_F_TX_TCP_CKSUM : 0);
+        CHECK_INT(request(false, IPPROTO_TCP, csum, tcp4),
+                  has_csum ? cases[i / 2].tcp4 : 0);
+        CHECK_INT(request(false, IPPROTO_TCP, csum,
+                          tcp4 | VIRTIO_NET_HDR_GSO_ECN),
+                  has_csum ? cases[i / 2].tcp4 : 0);
+        CHECK_INT(request(true, IPPROTO_TCP, csum, tcp6),
+                  has_csum ? cases[i / 2].tcp6 : 0);
+        CHECK_INT(request(false, IPPROTO_UDP, csum, udp),
+                  has_csum ? cases[i / 2].udp : 0);
+        /* Segmentation without the checksum, and of an unknown kind. */
+        CHECK_INT(request(false, IPPROTO_TCP, 0, tcp4), 0);
+        CHECK_INT(request(true, IPPROTO_TCP, 0, tcp6), 0);
+        CHECK_INT(request(false, IPPROTO_UDP, 0, udp), 0);
+        CHECK_INT(request(false, IPPROTO_TCP, csum, 5), 0);
+        stop();
+    }
     finish();
 }
 
@@ -486,6 +591,8 @@ const struct vhost_test native_tests[] = {
     { "native-receive-drops", test_receive_drops, true },
     { "native-no-mbufs", test_no_mbufs, true },
     { "native-rarp", test_rarp, true },
+    { "native-rarp-no-mbuf", test_rarp_no_mbuf, true },
+    { "native-negotiated", test_negotiated, true },
     { "native-send", test_send, true },
     { "native-mergeable", test_mergeable, true },
     { "native-small-buffers", test_small_buffers, true },

@@ -258,8 +258,41 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(parse(256 + 8, 0).scope, VHOST_SCOPE_DEVICE);
 }
 
+/* Checks that 'request' is spoiled in bytes 'start' to 'end', and nowhere
+ * else, so that each has value 'spoilt'. */
+static void
+check_spoilt(uint32_t request, unsigned int start, unsigned int end,
+             uint8_t spoilt)
+{
+    uint8_t message[64];
+
+    memset(message, 0x5a, sizeof message);
+    memcpy(message, &request, sizeof request);
+    vhost_message_spoil(message);
+    CHECK(!memcmp(message, &request, sizeof request));
+    for (unsigned int i = sizeof request; i < sizeof message; i++) {
+        CHECK_INT(message[i], i >= start && i < end ? spoilt : 0x5a);
+    }
+}
+
+/* Messages that librte_vhost is to refuse: see its vhost_user_set_*(). */
+static void
+test_spoiling(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    /* Features that nobody offers, a log that ends behind the last address, too
+     * large a ring, a message of an impossible size, no virtqueues. */
+    check_spoilt(VHOST_REQUEST_SET_FEATURES, 12, 20, 0xff);
+    check_spoilt(VHOST_REQUEST_SET_LOG_BASE, 12, 28, 0xff);
+    check_spoilt(VHOST_REQUEST_SET_VRING_NUM, 16, 20, 0xff);
+    check_spoilt(VHOST_REQUEST_GET_INFLIGHT_FD, 8, 12, 0xff);
+    check_spoilt(VHOST_REQUEST_SET_INFLIGHT_FD, 28, 30, 0);
+    check_spoilt(VHOST_REQUEST_SET_MEM_TABLE, 0, 0, 0);
+    check_spoilt(256 + VHOST_REQUEST_SET_FEATURES, 0, 0, 0);
+}
+
 const struct vhost_test offload_tests[] = {
     { "messages", test_messages, false },
+    { "messages-spoiling", test_spoiling, false },
     { "offload-round-trip", test_round_trip, false },
     { "offload-refusals", test_refusals, false },
     { NULL, NULL, false },

@@ -42,6 +42,7 @@
 #include "test-vhost.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-config.h"
 #include "vhost-mempool.h"
 #include "vhost-port.h"
 
@@ -481,6 +482,113 @@ test_port_features(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(reconfigure(netdev));
     CHECK(stub_vhost.flags & RTE_VHOST_USER_IOMMU_SUPPORT);
     CHECK(!(stub_vhost.flags & RTE_VHOST_USER_POSTCOPY_SUPPORT));
+    netdev_close(netdev);
+    check_all_closed();
+}
+
+/* Sets dq-zero-copy, and vhost-postcopy-support if 'postcopy', of a new port,
+ * and returns it. */
+static struct netdev *
+open_zero_copy(const char *name, const char *postcopy)
+{
+    struct netdev *netdev = open_port(name, "dpdkvhostuserclient");
+    char *error;
+
+    forget_log();
+    CHECK_INT(set_options(netdev, &error, "vhost-server-path", path_of("s0"),
+                          "dq-zero-copy", "true", "vhost-postcopy-support",
+                          postcopy, NULL), 0);
+    return netdev;
+}
+
+/* dq-zero-copy says why it has no effect. */
+static void
+test_zero_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_config *config = CONST_CAST(struct vhost_config *,
+                                             vhost_config());
+    struct netdev *netdev;
+    char *error;
+
+    netdev = open_zero_copy("vhu0", "false");
+    CHECK_LOGGED("vhu0: dq-zero-copy has no effect with "
+                 "vhost-data-path=librte_vhost");
+    CHECK(reconfigure(netdev));
+    CHECK_STR(status_of(netdev, "dq_zero_copy"), NULL);
+    connect_guest(path_of("s0"), 1);
+    CHECK_STR(status_of(netdev, "dq_zero_copy"),
+              "off: librte_vhost's data path is in use");
+    netdev_close(netdev);
+
+    config->library_data_path = false;
+    netdev = open_zero_copy("vhu1", "false");
+    CHECK_NOT_LOGGED("has no effect");
+    netdev_close(netdev);
+    netdev = open_zero_copy("vhu2", "true");
+    CHECK_LOGGED("dq-zero-copy has no effect with vhost-postcopy-support");
+    netdev_close(netdev);
+    config->library_data_path = true;
+
+    /* Ports of the other type do not have it, and say so once. */
+    init_config(NULL);
+    netdev = open_port("vhu3", "dpdkvhostuser");
+    forget_log();
+    CHECK_INT(set_options(netdev, &error, "dq-zero-copy", "true", NULL), 0);
+    CHECK_HAS(status_of(netdev, "config_error"),
+              "dq-zero-copy is for ports of type dpdkvhostuserclient only");
+    CHECK_LOGGED("vhu3: dq-zero-copy is for ports");
+    forget_log();
+    CHECK_INT(set_options(netdev, &error, "dq-zero-copy", "true", NULL), 0);
+    CHECK_STR(read_log(), "");
+    CHECK_INT(set_options(netdev, &error, NULL), 0);
+    CHECK_STR(status_of(netdev, "config_error"), NULL);
+    netdev_close(netdev);
+    check_all_closed();
+}
+
+/* Connects a guest with 'features' and checks whether the port has enough of
+ * them for 'mtu'. */
+static void
+check_jumbo_frames(struct netdev *netdev, int mtu, uint64_t features,
+                   bool enough)
+{
+    int vid = guest_connect(path_of("s0"));
+    uint64_t seq;
+
+    CHECK_INT(netdev_set_mtu(netdev, mtu), 0);
+    guest_set_features(vid, features);
+    guest_start(vid, 1);
+    reconfigure(netdev);
+    forget_log();
+    seq = netdev_get_change_seq(netdev);
+    pass_time(1000);
+    CHECK_INT(netdev_get_change_seq(netdev) != seq, !enough);
+    if (enough) {
+        CHECK_NOT_LOGGED("mergeable");
+        CHECK_STR(status_of(netdev, "jumbo_frames"), NULL);
+    } else {
+        CHECK_LOGGED("vhu0: the MTU is 9000, but the guest has no mergeable");
+        CHECK_HAS(status_of(netdev, "jumbo_frames"),
+                  "the guest has no mergeable receive buffers");
+        forget_log();
+        pass_time(1000);
+        CHECK_NOT_LOGGED("mergeable");
+    }
+    guest_disconnect(vid);
+    pass_time(1000);
+}
+
+static void
+test_jumbo_frames(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct netdev *netdev = open_client("vhu0", path_of("s0"));
+
+    check_jumbo_frames(netdev, 1500, 0, true);
+    check_jumbo_frames(netdev, 9000, 0, false);
+    check_jumbo_frames(netdev, 9000,
+                       UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF, true);
+    check_jumbo_frames(netdev, 9000,
+                       UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO4, true);
     netdev_close(netdev);
     check_all_closed();
 }
@@ -1298,6 +1406,8 @@ const struct vhost_test port_tests[] = {
     { "port-live-client", test_live_client, true },
     { "port-failing-client", test_failing_client, true },
     { "port-features", test_port_features, true },
+    { "port-zero-copy", test_zero_copy, true },
+    { "port-jumbo-frames", test_jumbo_frames, true },
     { "port-startup-options", test_startup_options, true },
     { "port-tx-retries", test_tx_retries, true },
     { "port-reconfigure", test_reconfigure, true },

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <rte_mbuf.h>
 #include <rte_vhost.h>
@@ -35,6 +36,7 @@
 #include "test-vhost.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-message.h"
 #include "vhost-numa.h"
 #include "vhost-session.h"
 
@@ -538,6 +540,77 @@ test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(ops->vring_state_changed(vid, VHOST_MAX_VRINGS, 1), 0);
     CHECK_STR(read_log(), "");
     guest_disconnect(vid);
+
+    vhost_session_close(session);
+    netdev_close(netdev);
+    check_sessions_closed();
+}
+
+/* Checks that 'request' with 'payload' is refused because of 'reason', or not
+ * if that is null. */
+static void
+check_message(int vid, uint32_t request, const void *payload, size_t size,
+              const char *reason)
+{
+    forget_log();
+    CHECK_INT(guest_message(vid, request, payload, size), !reason);
+    if (reason) {
+        CHECK_LOGGED("refused request");
+        CHECK_LOGGED(reason);
+    } else {
+        CHECK_NOT_LOGGED("refused request");
+    }
+}
+
+/* What librte_vhost could not cope with, from a guest whose rings are in use or
+ * not. */
+static void
+test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    const char *layout = "the layout of rings in use cannot change";
+    const char *size = "the size of a ring in use cannot change";
+    const char *inflight = "there is no memory for buffers in flight";
+    const uint64_t packed = UINT64_C(1) << VIRTIO_F_RING_PACKED, split = 0;
+    const uint32_t same_size[] = { 1, 256 }, other_size[] = { 1, 128 };
+    const uint32_t missing[] = { 9, 128 };
+    const uint64_t log[] = { 4096, 0 }, shifted_log[] = { 4096, 8 };
+    const uint64_t buffers[] = { 4096, 0, 2 };
+    struct vhost_session *session = open_session("s0");
+    int vid = guest_connect(path_of("s0"));
+
+    for (int i = 0; i < 2; i++) {
+        check_message(vid, VHOST_REQUEST_SET_FEATURES, &packed, sizeof packed,
+                      i ? layout : NULL);
+        check_message(vid, VHOST_REQUEST_SET_FEATURES, &split, sizeof split,
+                      NULL);
+        check_message(vid, VHOST_REQUEST_SET_VRING_NUM, other_size,
+                      sizeof other_size, i ? size : NULL);
+        check_message(vid, VHOST_REQUEST_SET_VRING_NUM, same_size,
+                      sizeof same_size, NULL);
+        check_message(vid, VHOST_REQUEST_SET_VRING_NUM, missing,
+                      sizeof missing, NULL);
+        check_message(vid, VHOST_REQUEST_SET_LOG_BASE, log, sizeof log, NULL);
+        check_message(vid, VHOST_REQUEST_SET_LOG_BASE, shifted_log,
+                      sizeof shifted_log, "the log has an offset");
+        check_message(vid, VHOST_REQUEST_GET_INFLIGHT_FD, buffers,
+                      sizeof buffers, inflight);
+        check_message(vid, VHOST_REQUEST_SET_INFLIGHT_FD, buffers,
+                      sizeof buffers, inflight);
+        guest_start(vid, 1);
+    }
+
+    /* Rings that stop while the library is silent. */
+    CHECK(rxq_enabled(vhost_session_device(session), 0));
+    check_message(vid, VHOST_REQUEST_GET_VRING_BASE, (uint32_t[]) { 1, 0 }, 8,
+                  NULL);
+    CHECK(!rxq_enabled(vhost_session_device(session), 0));
+    CHECK_INT(txq_target(session, 0), 0);
+    check_message(vid, VHOST_REQUEST_SET_VRING_ENABLE, (uint32_t[]) { 0, 1 },
+                  8, NULL);
+    CHECK_INT(txq_target(session, 0), 0);
+    check_message(vid, VHOST_REQUEST_SET_VRING_ENABLE, (uint32_t[]) { 0, 0 },
+                  8, NULL);
+    CHECK_INT(txq_target(session, 0), -1);
 
     vhost_session_close(session);
     netdev_close(netdev);
@@ -1094,6 +1167,7 @@ const struct vhost_test session_tests[] = {
     { "session-node", test_node, true },
     { "session-second-guest", test_second_guest, true },
     { "session-refusals", test_refusals, true },
+    { "session-messages", test_messages, true },
     { "session-iotlb", test_iotlb, true },
     { "session-stats", test_stats, true },
     { "session-restart", test_restart, true },

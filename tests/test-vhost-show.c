@@ -376,9 +376,55 @@ test_unknown_fill(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_sessions_closed();
 }
 
+/* What is remote, how to mend it, and zero-copy that is not. */
+static void
+test_show_remote(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct netdev *netdev = open_client("vhu0", path_of("s0"));
+    const struct json *placement, *port;
+    struct json *json;
+    char *message;
+    int vid;
+
+    CHECK_INT(set_options(netdev, &message, "vhost-server-path",
+                          path_of("s0"), "dq-zero-copy", "true", NULL), 0);
+    CHECK(reconfigure(netdev));
+    stub_memory.n_free_mbufs[0] = 0;
+    vid = guest_connect(path_of("s0"));
+    guest_start(vid, 1);
+    CHECK(reconfigure(netdev));
+
+    show("vhu0", NULL);
+    CHECK_HAS(reply, "\n  mempool: none");
+    CHECK_HAS(reply, "\n  zero-copy: off: librte_vhost's data path is in "
+              "use\n");
+    CHECK_HAS(reply, "\n  placement: remote from the guest's node 0:\n"
+              "    mbufs (there is no memory for any)\n"
+              "  to mend:\n    ");
+
+    show("--json", "vhu0");
+    json = json_from_string(reply);
+    port = element(json, "ports", 0);
+    CHECK_STR(json_string(member(member(port, "zero_copy"), "obstacle")),
+              "librte_vhost's data path is in use");
+    placement = member(port, "placement");
+    CHECK_INT(member(placement, "local")->type, JSON_FALSE);
+    CHECK_HAS(json_string(member(placement, "text")), "there is no memory");
+    CHECK_INT(n_elements(placement, "remote"), 1);
+    placement = element(placement, "remote", 0);
+    CHECK_STR(json_string(member(placement, "what")), "mbufs");
+    json_destroy(json);
+
+    free(reply);
+    netdev_close(netdev);
+    netdev_run();
+    check_sessions_closed();
+}
+
 const struct vhost_test show_tests[] = {
     { "show-unknown-fill", test_unknown_fill, true },
     { "show", test_show, true },
     { "show-rates", test_rates, true },
+    { "show-remote", test_show_remote, true },
     { NULL, NULL, false },
 };

@@ -583,14 +583,93 @@ test_mapping(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vhost_mapping_unref(other);
     vhost_mapping_unref(NULL);
     close(fd);
-
-    /* No file in memory. */
-    CHECK((table->regions[0].fd = open("/dev/zero", O_RDWR)) >= 0);
-    CHECK(!vhost_mapping_create(table, "vhu0", &message));
-    CHECK_STR(message, "it is no file in memory");
-    free(message);
-    close(table->regions[0].fd);
     free(table);
+}
+
+/* Returns how often the guest's memory is mapped. */
+static unsigned int
+count_mappings(void)
+{
+    FILE *stream = fopen("/proc/self/maps", "r");
+    unsigned int n = 0;
+    char line[512];
+
+    CHECK(stream);
+    while (fgets(line, sizeof line, stream)) {
+        n += strstr(line, "memfd:guest") != NULL;
+    }
+    fclose(stream);
+    return n;
+}
+
+static void
+check_no_mapping(const struct rte_vhost_memory *table, const char *expected)
+{
+    unsigned int n = count_mappings();
+    char *message = NULL;
+
+    CHECK(!vhost_mapping_create(table, "vhu0", &message));
+    CHECK_STR(message, expected);
+    CHECK_INT(count_mappings(), n);
+    free(message);
+}
+
+/* Memory that cannot be mapped, wholly or from the second region on. */
+static void
+test_no_mapping(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    enum { N = GUEST_MEMORY_MAX_REGIONS, N_WATCHED = 4096 };
+    static struct vhost_mapping *all[N_WATCHED / N];
+    int fd = memfd_create("guest", 0);
+    char *path = xasprintf("/proc/self/fd/%d", fd);
+    struct rte_vhost_mem_region *last;
+    struct rte_vhost_memory *table;
+    char *message = NULL;
+    size_t n = 0;
+
+    CHECK(fd >= 0 && !ftruncate(fd, 4096));
+    vhost_guard_init();
+    table = xzalloc(sizeof *table + (N + 1) * sizeof table->regions[0]);
+    for (int i = 0; i <= N; i++) {
+        table->regions[i] = (struct rte_vhost_mem_region) {
+            .guest_phys_addr = 0x100000 * i, .size = 4096, .mmap_size = 4096,
+            .fd = fd,
+        };
+    }
+    table->nregions = N + 1;
+    check_no_mapping(table, "it has too many regions");
+
+    table->nregions = N;
+    last = &table->regions[N - 1];
+    CHECK((last->fd = open("/dev/zero", O_RDWR)) >= 0);
+    check_no_mapping(table, "it is no file in memory");
+    close(last->fd);
+    check_no_mapping(table, "it is no file in memory");
+
+    CHECK((last->fd = open(path, O_RDONLY)) >= 0);
+    check_no_mapping(table, "it cannot be mapped (Permission denied)");
+    close(last->fd);
+
+    last->fd = fd;
+    last->guest_phys_addr = UINT64_MAX;
+    check_no_mapping(table, "a region of it makes no sense");
+    last->guest_phys_addr = 0x100000 * (N - 1);
+
+    /* As much as can be guarded, of which nothing above has kept anything. */
+    CHECK_INT(count_mappings(), 0);
+    while (n < ARRAY_SIZE(all)) {
+        CHECK((all[n++] = vhost_mapping_create(table, "vhu0", &message)));
+    }
+    check_no_mapping(table, "too much is mapped already");
+    vhost_mapping_unref(all[--n]);
+    CHECK((all[n++] = vhost_mapping_create(table, "vhu0", &message)));
+    while (n) {
+        vhost_mapping_unref(all[--n]);
+    }
+    CHECK_INT(count_mappings(), 0);
+    free(table);
+    free(path);
+    close(fd);
 }
 
 const struct vhost_test zerocopy_tests[] = {
@@ -603,5 +682,6 @@ const struct vhost_test zerocopy_tests[] = {
     { "zerocopy-obstacle", test_obstacle, true },
     { "zerocopy-threads", test_threads, true },
     { "zerocopy-mapping", test_mapping, false },
+    { "zerocopy-no-mapping", test_no_mapping, false },
     { NULL, NULL, false },
 };
