@@ -690,17 +690,17 @@ set_features(struct vhost_port *port, const struct smap *options)
                                   vhost_config()->postcopy);
     bool zero_copy = smap_get_bool(options, "dq-zero-copy", false);
 
+    if (postcopy && memory_locked()) {
+        VLOG_WARN_RL(&rl, "%s: vhost-postcopy-support and mlockall are not "
+                     "compatible.", netdev_get_name(&port->up));
+        postcopy = false;
+    }
     if (zero_copy && !port->requested_zero_copy
         && (postcopy || vhost_config()->library_data_path)) {
         VLOG_WARN("%s: dq-zero-copy has no effect with %s",
                   netdev_get_name(&port->up),
                   postcopy ? "vhost-postcopy-support"
                   : "vhost-data-path=librte_vhost");
-    }
-    if (postcopy && memory_locked()) {
-        VLOG_WARN_RL(&rl, "%s: vhost-postcopy-support and mlockall are not "
-                     "compatible.", netdev_get_name(&port->up));
-        postcopy = false;
     }
     if (iommu != port->requested_iommu
         || postcopy != port->requested_postcopy

@@ -527,6 +527,13 @@ test_zero_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev = open_zero_copy("vhu2", "true");
     CHECK_LOGGED("dq-zero-copy has no effect with vhost-postcopy-support");
     netdev_close(netdev);
+
+    /* There is no post-copy when memory is locked. */
+    set_memory_locked();
+    netdev = open_zero_copy("vhu4", "true");
+    CHECK_LOGGED("vhost-postcopy-support and mlockall are not compatible");
+    CHECK_NOT_LOGGED("has no effect");
+    netdev_close(netdev);
     config->library_data_path = true;
 
     /* Ports of the other type do not have it, and say so once. */
