@@ -129,10 +129,12 @@ $(TESTSUITES): package.m4 $(TESTSUITE_AT) openvswitch/.built
 	$(AM_V_GEN)$(AUTOTEST) -o $@.tmp $(srcdir)/$@.at && mv $@.tmp $@
 
 if SANITIZERS
-sanitized_path = $(abs_srcdir)/tests/sanitized:
+wrapper_path = $(abs_srcdir)/tests/sanitized:
 endif
-AUTOTEST_PATH = $(sanitized_path)tests:openvswitch/utilities:openvswitch/ovsdb:openvswitch/vswitchd
-EXTRA_DIST += tests/sanitized/ovs-vswitchd
+AUTOTEST_PATH = $(wrapper_path)tests:openvswitch/utilities:openvswitch/ovsdb:openvswitch/vswitchd
+EXTRA_DIST += tests/sanitized/ovs-vswitchd \
+	tests/valgrind/suppressions \
+	tests/valgrind/test-vhost
 
 # $(call run_suite,SUITE,FLAGS[,LAUNCHER]): also fails if a sanitizer had to
 # report.
@@ -144,6 +146,16 @@ endef
 
 check-local: tests/testsuite
 	$(call run_suite,tests/testsuite)
+
+# The unit tests under valgrind, which reports to valgrind.* in the directory of a
+# test that fails.
+VALGRIND = valgrind -q --log-file=valgrind.%p --error-exitcode=99 \
+	--leak-check=full --show-leak-kinds=definite \
+	--errors-for-leak-kinds=definite --num-callers=20 --fair-sched=yes \
+	--suppressions=$(abs_srcdir)/tests/valgrind/suppressions
+check-valgrind: wrapper_path = $(abs_srcdir)/tests/valgrind:
+check-valgrind: all $(check_PROGRAMS) tests/testsuite
+	$(call run_suite,tests/testsuite,-k unit,VALGRIND='$(VALGRIND)')
 
 # Needs root and hugepages.  One test at a time: they need the CPUs.
 check-system: all tests/system-vhost-testsuite
@@ -223,4 +235,4 @@ coverage:
 	@echo >&2 "configure with --enable-coverage first"; exit 1
 endif
 
-.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-packages check-system coverage
+.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-packages check-system check-valgrind coverage
