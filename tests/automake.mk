@@ -72,6 +72,7 @@ tests_test_vhost_LDFLAGS = \
 
 # Open vSwitch's tests.
 dist_noinst_SCRIPTS += \
+	tests/lint.sh \
 	tests/numa-guest-image.sh \
 	tests/ovs-dpdk-suite.sh \
 	tests/ovs-unit-suite.sh \
@@ -211,6 +212,10 @@ check-packages: distdir
 	    rm -rf $(distdir); exit $$status
 CLEAN_DIRS += packages
 
+# Static checkers: see there.
+lint: openvswitch/.built
+	$(srcdir)/tests/lint.sh $(srcdir) $(AM_CPPFLAGS) $(CPPFLAGS) $(CFLAGS)
+
 # How many lines of lib/ the tests run, with configure --enable-coverage.  An
 # optimized program would not tell.
 COVERAGE_SUITES = check
@@ -235,4 +240,4 @@ coverage:
 	@echo >&2 "configure with --enable-coverage first"; exit 1
 endif
 
-.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-packages check-system check-valgrind coverage
+.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-packages check-system check-valgrind coverage lint

@@ -538,7 +538,7 @@ class Console:
         old = {a: b.sent[0], b: a.sent[0]}
         last = {a: now, b: now}
         heard = set()
-        worst = 0
+        worst = end = 0
         while len(heard) < 2 or now < end:
             for peer, other in (a, b), (b, a):
                 peer.send()

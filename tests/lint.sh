@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# lint.sh SOURCE-DIRECTORY COMPILER-OPTION...: runs those checkers over the
+# source in git that are installed, from the build directory.  What they are not
+# asked, and why, is all here.
+
+set -u
+top=$1
+options=("${@:2}")
+status=0
+
+# check NAME COMMAND...: has NAME, if it is installed, find nothing.
+check() {
+    if ! command -v "$1" > /dev/null; then
+        echo "  LINT     $1 is not installed"
+        return
+    fi
+    echo "  LINT     $1"
+    "${@:2}" || status=1
+}
+
+# files COMMAND...: runs "git COMMAND", which lists files.
+files() {
+    git -C "$top" "$@" | sort -u | sed "s,^,$top/,"
+}
+
+# Licences.  debian/copyright has that of the others: texts, what programs write
+# or read, what is made of other sources.
+unmarked=$(files grep -L SPDX-License-Identifier -- . ':!tests/fuzz/corpus' \
+    ':!LICENSE' ':!NOTICE' ':!NEWS' ':!*.json' ':!*.txt' ':!*.svg' ':!*.patch' \
+    ':!debian/changelog' ':!debian/copyright' ':!debian/source/format')
+if [[ -n $unmarked ]]; then
+    printf 'no SPDX-License-Identifier:\n%s\n' "$unmarked"
+    status=1
+fi
+
+# Python.
+mapfile -t python < <({ files grep -lE '^#!.*python'; files ls-files '*.py'; } \
+    | sort -u)
+check pyflakes3 pyflakes3 "${python[@]}"
+
+# Shell.  Variables of the sourced parts (*.sh) are those of Autotest and of
+# whoever sources them (SC2034, SC2154).
+mapfile -t shell < <(files grep -lE '^#!.*[/ ](ba)?sh$|^# shellcheck shell=')
+check shellcheck shellcheck -x -S warning -e SC2034,SC2154 "${shell[@]}"
+
+mapfile -t c < <(files ls-files ':(glob)lib/*.c' ':(glob)tests/*.c')
+
+# cppcheck does not understand:
+# - uninitvar, ctunullpointer: loops with at least one turn, and Open vSwitch's
+#   lists, whose loops begin with a pointer that is set in a macro;
+# - varFuncNullUB: NULL is a pointer here;
+# - literalWithCharPtrCompare, AssignmentAddressToInteger: CONST_CAST() and the
+#   like, which compare types in dead code;
+# - invalidFunctionArgBool: memchr() for a bool among bool.
+cppcheck_options=(--quiet --error-exitcode=1 --std=c11
+    "--enable=warning,performance,portability"
+    -I openvswitch/include -I openvswitch/lib -I "$top/lib" -I "$top/tests"
+    --suppress='*:openvswitch/*'
+    --suppress=uninitvar --suppress=ctunullpointer --suppress=varFuncNullUB
+    --suppress=literalWithCharPtrCompare --suppress=AssignmentAddressToInteger
+    --suppress=invalidFunctionArgBool)
+check cppcheck cppcheck "${cppcheck_options[@]}" "${c[@]}"
+
+# clang-tidy:
+# - easily-swappable-parameters, narrowing-conversions and
+#   implicit-widening-of-multiplication-result are about style here;
+# - sizeof-expression, assignment-in-if-condition, macro-parentheses and
+#   suspicious-string-compare are Open vSwitch's style;
+# - reserved-identifier: the linker's --wrap makes such names;
+# - DeprecatedOrUnsafeBufferHandling wants C11's Annex K, which no libc has;
+# - mt-unsafe: strerror() and the like, in tests and with one thread only.
+checks='-*,bugprone-*,clang-analyzer-*,concurrency-*'
+for name in bugprone-{easily-swappable-parameters,narrowing-conversions} \
+    bugprone-implicit-widening-of-multiplication-result \
+    bugprone-{sizeof-expression,assignment-in-if-condition,macro-parentheses} \
+    bugprone-{suspicious-string-compare,reserved-identifier} \
+    clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling \
+    concurrency-mt-unsafe; do
+    checks+=,-$name
+done
+tidy() {
+    printf '%s\0' "${c[@]}" | xargs -0 -P "$(nproc)" -I FILE \
+        clang-tidy --quiet --warnings-as-errors='*' --checks="$checks" FILE \
+        -- "${options[@]}" 2> /dev/null
+}
+check clang-tidy tidy
+
+exit $status
