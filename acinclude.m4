@@ -55,9 +55,12 @@ dnl patches.
 AC_DEFUN([NV_CHECK_OVS_SOURCE],
   [AC_ARG_WITH([ovs-source],
      [AS_HELP_STRING([--with-ovs-source=DIR|TARBALL],
-        [Open vSwitch's source
-         [/usr/src/openvswitch/openvswitch.tar.gz]])],
-     [], [with_ovs_source=/usr/src/openvswitch/openvswitch.tar.gz])
+        [Open vSwitch's source [what openvswitch-source installed in
+         /usr/src/openvswitch]])],
+     [],
+     [dnl A tarball in Debian 12, the source itself in Debian 13.
+      with_ovs_source=/usr/src/openvswitch/openvswitch.tar.gz
+      test -e "$with_ovs_source" || with_ovs_source=/usr/src/openvswitch])
    AS_CASE([$with_ovs_source],
      [/*], [],
      [with_ovs_source=$(pwd)/$with_ovs_source])
@@ -70,6 +73,9 @@ AC_DEFUN([NV_CHECK_OVS_SOURCE],
      [OVS_VERSION=$(tar -xOf "$OVS_SOURCE" --wildcards '*/configure.ac' \
                         2>/dev/null | sed -n "$nv_read")])
    AC_SUBST([OVS_VERSION])
+   dnl For lib/vhost-compat.h: 305 for 3.5.x.
+   AC_SUBST([OVS_VERSION_NUMBER],
+     [$(AS_ECHO([$OVS_VERSION]) | awk -F. '{ print 100 * [$]1 + [$]2 }')])
    AC_MSG_RESULT([${OVS_VERSION:-none}])
    nv_versions=$(cd "$srcdir/vswitchd-patches" && echo */series \
                  | sed 's,/series,,g')

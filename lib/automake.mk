@@ -7,6 +7,7 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/guest-memory.h \
 	lib/netdev-vhost.c \
 	lib/netdev-vhost.h \
+	lib/vhost-compat.h \
 	lib/vhost-config.c \
 	lib/vhost-config.h \
 	lib/vhost-datapath-native.c \

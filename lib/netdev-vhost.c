@@ -28,7 +28,6 @@
 #include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
 #include "sset.h"
-#include "userspace-tso.h"
 #include "util.h"
 #include "vhost-policer.h"
 #include "vhost-port.h"
@@ -165,7 +164,6 @@ netdev_vhost_send(struct netdev *netdev, int qid,
         .counters = &port->counters,
         .port = port->up.name,
         .mtu = port->mtu,
-        .tso = userspace_tso_enabled(),
     };
     atomic_read_relaxed(&port->tx_retries_max, &params.max_retries);
     vhost_tx_burst(device, &device->txqs[target], &params, batch);

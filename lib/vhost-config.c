@@ -32,6 +32,7 @@
 #include "openvswitch/vlog.h"
 #include "smap.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-mempool.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_config);
@@ -262,7 +263,7 @@ parse_startup_flags(const struct smap *other_config)
 
     config.postcopy = smap_get_bool(other_config, "vhost-postcopy-support",
                                     false);
-    if (config.postcopy && memory_locked()) {
+    if (config.postcopy && vhost_memory_is_locked()) {
         VLOG_WARN("vhost-postcopy-support and mlockall are not compatible.");
         config.postcopy = false;
     }

@@ -379,6 +379,9 @@ dequeue(struct vhost_device *device, struct vhost_queue *q, struct virtq *vq,
         return 0;
     }
     if (OVS_UNLIKELY(rte_pktmbuf_alloc_bulk(mp, mbufs, n))) {
+#if VHOST_HAS_NEW_VRING_STATS
+        count(q, VHOST_VRING_mbuf_alloc_failed, n);
+#endif
         return 0;
     }
     for (uint16_t i = 0; i < n; i++) {

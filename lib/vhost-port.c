@@ -36,6 +36,7 @@
 #include "timeval.h"
 #include "userspace-tso.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-config.h"
 #include "vhost-datapath.h"
 #include "vhost-dma.h"
@@ -268,12 +269,46 @@ out:
     return error;
 }
 
+static void
+add_options(const struct vhost_port *port, struct smap *config)
+    OVS_REQUIRES(port->mutex)
+{
+    int retries;
+
+    if (port->requested_path) {
+        smap_add(config, "vhost-server-path", port->requested_path);
+    }
+    atomic_read_relaxed(&CONST_CAST(struct vhost_port *, port)->tx_retries_max,
+                        &retries);
+    if (retries != VHOST_TX_RETRIES_DEFAULT) {
+        smap_add_format(config, "tx-retries-max", "%d", retries);
+    }
+    if (port->requested_iommu != vhost_config()->iommu) {
+        smap_add_format(config, "vhost-iommu-support", "%s",
+                        port->requested_iommu ? "true" : "false");
+    }
+    if (port->requested_postcopy != vhost_config()->postcopy) {
+        smap_add_format(config, "vhost-postcopy-support", "%s",
+                        port->requested_postcopy ? "true" : "false");
+    }
+    if (port->requested_zero_copy) {
+        smap_add(config, "dq-zero-copy", "true");
+    }
+}
+
 int
 vhost_port_get_config(const struct netdev *netdev, struct smap *config)
 {
     struct vhost_port *port = vhost_port_cast(netdev);
 
     ovs_mutex_lock(&port->mutex);
+    if (VHOST_CONFIG_IS_OPTIONS) {
+        if (!is_server(port)) {
+            add_options(port, config);
+        }
+        ovs_mutex_unlock(&port->mutex);
+        return 0;
+    }
     smap_add_format(config, "requested_rx_queues", "%d", netdev->n_rxq);
     smap_add_format(config, "configured_rx_queues", "%d", netdev->n_rxq);
     smap_add_format(config, "requested_tx_queues", "%d", netdev->n_txq);
@@ -598,13 +633,7 @@ construct_common(struct vhost_port *port)
 
     port->up.n_rxq = 0;
     port->up.n_txq = 0;
-    if (userspace_tso_enabled()) {
-        port->up.ol_flags |= (NETDEV_TX_OFFLOAD_TCP_TSO
-                              | NETDEV_TX_OFFLOAD_TCP_CKSUM
-                              | NETDEV_TX_OFFLOAD_UDP_CKSUM
-                              | NETDEV_TX_OFFLOAD_SCTP_CKSUM
-                              | NETDEV_TX_OFFLOAD_IPV4_CKSUM);
-    }
+    port->up.ol_flags = vhost_tx_offloads(0, userspace_tso_enabled());
 
     ovs_mutex_lock(&vhost_ports_mutex);
     ovs_list_push_back(&vhost_ports, &port->list_node);
@@ -691,7 +720,7 @@ set_features(struct vhost_port *port, const struct smap *options)
                                   vhost_config()->postcopy);
     bool zero_copy = smap_get_bool(options, "dq-zero-copy", false);
 
-    if (postcopy && memory_locked()) {
+    if (postcopy && vhost_memory_is_locked()) {
         VLOG_WARN_RL(&rl, "%s: vhost-postcopy-support and mlockall are not "
                      "compatible.", netdev_get_name(&port->up));
         postcopy = false;

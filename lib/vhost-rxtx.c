@@ -33,8 +33,10 @@
 #include "openvswitch/vlog.h"
 #include "packets.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-datapath.h"
 #include "vhost-hold.h"
+#include "vhost-offload.h"
 #include "vhost-policer.h"
 #include "vhost-qos.h"
 #include "vhost-stats.h"
@@ -310,7 +312,7 @@ prepare_batch(const struct vhost_tx_params *params,
                 continue;
             }
         }
-        if (params->tso
+        if (OVS_UNLIKELY(mbuf->ol_flags & VHOST_OFFLOAD_FLAGS)
             && !prepare_offloads(params, CONTAINER_OF(mbuf, struct dp_packet,
                                                       mbuf))) {
             n_invalid++;
@@ -375,11 +377,12 @@ copy_to_mbuf(struct rte_mempool *mp, const struct dp_packet *packet)
     copy->l3_ofs = packet->l3_ofs;
     copy->l4_ofs = packet->l4_ofs;
     copy->md = packet->md;
+    vhost_copy_packet_fields(copy, packet);
     return head;
 }
 
-/* Completes the offload request of 'packet', if it has one, with the lengths
- * of its headers.  Returns false if the request makes no sense. */
+/* Completes the offload request of 'packet' with the lengths of its headers.
+ * Returns false if the request makes no sense. */
 static bool
 prepare_offloads(const struct vhost_tx_params *params,
                  struct dp_packet *packet)
@@ -388,7 +391,8 @@ prepare_offloads(const struct vhost_tx_params *params,
     const char *l3 = dp_packet_l3(packet);
     const struct tcp_header *l4 = dp_packet_l4(packet);
 
-    if (!(mbuf->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG))) {
+    vhost_complete_tunneled(packet);
+    if (!(mbuf->ol_flags & VHOST_OFFLOAD_FLAGS)) {
         return true;
     }
     if (!l3 || !l4) {
@@ -414,7 +418,8 @@ prepare_offloads(const struct vhost_tx_params *params,
                          mbuf->l3_len + mbuf->l4_len, params->mtu);
             return false;
         }
-        mbuf->tso_segsz = params->mtu - mbuf->l3_len - mbuf->l4_len;
+        mbuf->tso_segsz = vhost_segment_size(
+            packet, params->mtu - mbuf->l3_len - mbuf->l4_len);
         mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
         if (mbuf->ol_flags & RTE_MBUF_F_TX_IPV4) {
             mbuf->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;

@@ -53,7 +53,6 @@ struct vhost_tx_params {
     const char *port;                   /* Name, for messages. */
     int mtu;
     int max_retries;                    /* After a burst sent in part. */
-    bool tso;                           /* Is userspace TSO enabled? */
 };
 
 int vhost_rx_burst(struct vhost_device *, struct vhost_queue *,

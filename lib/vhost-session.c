@@ -38,6 +38,7 @@
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-device.h"
 #include "vhost-dma.h"
 #include "vhost-guard.h"
@@ -380,20 +381,25 @@ find_session(const char *path)
     return NULL;
 }
 
-/* Returns the features of librte_vhost that 'config' does not offer.
+/* Returns the features of librte_vhost that 'config' does not offer: as Open
+ * vSwitch's own provider, because a guest that negotiated one with it would be
+ * refused when it reconnects or migrates to us.
  *
  * Without VIRTIO_NET_F_CSUM, a guest does not use the HOST_* features that
- * build on it (virtio 1.2, 5.1.3.1).  They are offered all the same, as Open
- * vSwitch's own provider does: a guest that negotiated one with it would be
- * refused when it reconnects or migrates to us.
+ * build on it (virtio 1.2, 5.1.3.1).
  *
  * With zero-copy, buffers may have to overtake each other. */
 static uint64_t
 unwanted_features(const struct vhost_session_config *config)
 {
-    return ((config->tso ? (UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
-                            | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
-                         : UINT64_C(1) << VIRTIO_NET_F_CSUM)
+    return ((config->tso
+             ? (UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
+                | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
+             : VHOST_CHECKSUMS_ALWAYS && config->client
+             ? (UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4
+                | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6
+                | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
+             : UINT64_C(1) << VIRTIO_NET_F_CSUM)
             | (config->zero_copy ? UINT64_C(1) << VIRTIO_F_IN_ORDER : 0));
 }
 
@@ -566,6 +572,17 @@ start_queues(const struct vhost_conn *conn, struct vhost_device *device,
     }
 }
 
+/* Has the switch leave to the port of 'session' what a guest with 'features'
+ * takes.  Threads that saw nothing of it yet send packets without requests to
+ * the next device; those that prepared packets for the last one are waited for
+ * before there is another. */
+static void
+set_tx_offloads(struct vhost_session *session, uint64_t features)
+{
+    session->netdev->ol_flags = vhost_tx_offloads(features,
+                                                  session->large_packets);
+}
+
 /* Makes 'device' the running device of 'conn' and its session, unless the
  * session has one or is about to be closed. */
 static bool
@@ -602,6 +619,7 @@ publish_device(struct vhost_conn *conn, struct vhost_device *device)
         vhost_device_map_txqs(conn->device, conn->enabled);
         session->supply.wanted.has_guest = true;
         session->supply.wanted.node = device->node;
+        set_tx_offloads(session, device->features);
         ovsrcu_set(&session->device, device);
     }
     ovs_mutex_unlock(&session->mutex);
@@ -617,6 +635,7 @@ withdraw_device(struct vhost_conn *conn)
 
     conn->device = NULL;
     ovsrcu_set(&conn->session->device, NULL);
+    set_tx_offloads(conn->session, 0);
     return device;
 }
 

@@ -32,6 +32,7 @@
 
 #include "openvswitch/usdt-probes.h"
 #include "ovs-atomic.h"
+#include "vhost-compat.h"
 
 struct netdev_custom_stats;
 struct netdev_stats;
@@ -55,7 +56,8 @@ struct netdev_stats;
     VHOST_VRING_STAT(iotlb_hits)                        \
     VHOST_VRING_STAT(iotlb_misses)                      \
     VHOST_VRING_STAT(inflight_submitted)                \
-    VHOST_VRING_STAT(inflight_completed)
+    VHOST_VRING_STAT(inflight_completed)                \
+    VHOST_NEW_VRING_STATS
 
 struct vhost_vring_stats {
 #define VHOST_VRING_STAT(NAME) uint64_t NAME;

@@ -27,6 +27,7 @@
 #include "smap.h"
 #include "test-vhost.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-config.h"
 #include "vhost-mempool.h"
 
@@ -234,7 +235,7 @@ test_init(int argc, char *argv[])
     mkdir("subdirectory", 0777);
     for (int i = 1; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--mlockall")) {
-            set_memory_locked();
+            vhost_set_memory_locked();
         } else {
             smap_add(&smap, argv[i], argv[i + 1]);
         }

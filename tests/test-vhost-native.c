@@ -146,6 +146,9 @@ test_no_mbufs(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_sends(5, 100, 1 << 20);
     CHECK_INT(receive(mbufs, 32), 0);
     CHECK_INT(native->n_pending(&device, q), 1);
+#if VHOST_HAS_NEW_VRING_STATS
+    CHECK_INT(COUNTER(mbuf_alloc_failed), 1);
+#endif
     rte_pktmbuf_free_bulk(all, n);
     free(all);
     receive_one(5, 100);

@@ -43,6 +43,7 @@
 #include "test-vhost.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-config.h"
 #include "vhost-mempool.h"
 #include "vhost-port.h"
@@ -530,7 +531,7 @@ test_zero_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
 
     /* There is no post-copy when memory is locked. */
-    set_memory_locked();
+    vhost_set_memory_locked();
     netdev = open_zero_copy("vhu4", "true");
     CHECK_LOGGED("vhost-postcopy-support and mlockall are not compatible");
     CHECK_NOT_LOGGED("has no effect");
@@ -983,7 +984,14 @@ custom_names(const struct netdev *netdev)
     Q "size_256_511_packets " Q "size_512_1023_packets "                    \
     Q "size_1024_1518_packets " Q "size_1519_max_packets "                  \
     Q "guest_notifications " Q "iotlb_hits " Q "iotlb_misses "              \
-    Q "inflight_submitted " Q "inflight_completed"
+    Q "inflight_submitted " Q "inflight_completed" NEW_QUEUE_NAMES(Q)
+#if VHOST_HAS_NEW_VRING_STATS
+#define NEW_QUEUE_NAMES(Q)                                                  \
+    " " Q "guest_notifications_offloaded " Q "guest_notifications_error "   \
+    Q "guest_notifications_suppressed " Q "mbuf_alloc_failed"
+#else
+#define NEW_QUEUE_NAMES(Q) ""
+#endif
 
 static void
 test_stats(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -1124,6 +1132,28 @@ test_drop_sums(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_all_closed();
 }
 
+/* The configuration of 'netdev' are its options, those that are not as
+ * usual. */
+static void
+check_config_is_options(struct netdev *netdev)
+{
+    struct smap config = SMAP_INITIALIZER(&config);
+    char *error;
+
+    CHECK_INT(netdev_get_config(netdev, &config), 0);
+    CHECK_INT(smap_count(&config), 1);
+    CHECK_STR(smap_get(&config, "vhost-server-path"), path_of("s1"));
+    CHECK_INT(set_options(netdev, &error, "vhost-server-path", path_of("s1"),
+                          "tx-retries-max", "3", "vhost-iommu-support", "true",
+                          "dq-zero-copy", "true", NULL), 0);
+    CHECK_INT(netdev_get_config(netdev, &config), 0);
+    CHECK_INT(smap_count(&config), 4);
+    CHECK_STR(smap_get(&config, "tx-retries-max"), "3");
+    CHECK_STR(smap_get(&config, "vhost-iommu-support"), "true");
+    CHECK_STR(smap_get(&config, "dq-zero-copy"), "true");
+    smap_destroy(&config);
+}
+
 static void
 test_properties(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
@@ -1188,11 +1218,15 @@ test_properties(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     connect_guest(path_of("s1"), 3);
     CHECK(reconfigure(other));
     CHECK_INT(netdev_get_config(other, &config), 0);
-    CHECK_STR(smap_get(&config, "configured_rx_queues"), "3");
-    CHECK_STR(smap_get(&config, "configured_tx_queues"), "3");
-    CHECK_STR(smap_get(&config, "requested_rx_queues"), "3");
-    CHECK_STR(smap_get(&config, "requested_tx_queues"), "3");
-    CHECK_STR(smap_get(&config, "mtu"), "1500");
+    if (VHOST_CONFIG_IS_OPTIONS) {
+        check_config_is_options(other);
+    } else {
+        CHECK_STR(smap_get(&config, "configured_rx_queues"), "3");
+        CHECK_STR(smap_get(&config, "configured_tx_queues"), "3");
+        CHECK_STR(smap_get(&config, "requested_rx_queues"), "3");
+        CHECK_STR(smap_get(&config, "requested_tx_queues"), "3");
+        CHECK_STR(smap_get(&config, "mtu"), "1500");
+    }
     smap_destroy(&config);
 
     CHECK(netdev_is_pmd(netdev));

@@ -38,6 +38,7 @@
 #include "test-vhost.h"
 #include "userspace-tso.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-hold.h"
 #include "vhost-mempool.h"
 #include "vhost-port.h"
@@ -50,14 +51,21 @@ static struct netdev_rxq *rxq;
 static int vid;
 
 static void
-start(unsigned int n_pairs)
+start_with(unsigned int n_pairs, uint64_t features)
 {
     netdev = open_client("vhu0", path_of("s0"));
     port = vhost_port_cast(netdev);
     vid = guest_connect(path_of("s0"));
+    guest_set_features(vid, features);
     guest_start(vid, n_pairs);
     CHECK(reconfigure(netdev));
     CHECK_INT(netdev_rxq_open(netdev, &rxq, 0), 0);
+}
+
+static void
+start(unsigned int n_pairs)
+{
+    start_with(n_pairs, 0);
 }
 
 static void
@@ -643,6 +651,10 @@ check_invalid(struct dp_packet *packet, const char *message)
     CHECK_LOGGED(message);
 }
 
+#define CHECKSUMS (UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM)
+#define SEGMENTS (CHECKSUMS | UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO4   \
+                  | UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO6)
+
 static void
 test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
@@ -652,7 +664,7 @@ test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     struct dp_packet *packet;
 
     userspace_tso_init(&config);
-    start(1);
+    start_with(1, SEGMENTS);
     CHECK(netdev->ol_flags & NETDEV_TX_OFFLOAD_TCP_TSO);
 
     /* No request. */
@@ -753,6 +765,132 @@ test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     dp_packet_batch_add(&batch, make_mbuf(60));
     CHECK_INT(netdev_send(netdev, 0, &batch, true), 0);
     check_received(0, 1, 60);
+    finish();
+}
+
+/* What is in the place of a checksum before it is computed. */
+#define PARTIAL_CSUM ((OVS_FORCE ovs_be16) 0x1234)
+
+/* A packet of UDP over IPv4 whose checksum is left to the port. */
+static struct dp_packet *
+make_udp_request(void)
+{
+    struct dp_packet *packet = make_mbuf(100);
+    struct ip_header *ip;
+    struct udp_header *udp;
+
+    memset((char *) dp_packet_data(packet) + 14, 0, 28);
+    dp_packet_set_l3(packet, (char *) dp_packet_data(packet) + 14);
+    dp_packet_set_l4(packet, (char *) dp_packet_data(packet) + 34);
+    ip = dp_packet_l3(packet);
+    ip->ip_ihl_ver = IP_IHL_VER(5, 4);
+    ip->ip_proto = IPPROTO_UDP;
+    ip->ip_tot_len = htons(86);
+    udp = dp_packet_l4(packet);
+    udp->udp_len = htons(66);
+    udp->udp_csum = PARTIAL_CSUM;
+    packet->mbuf.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
+    return packet;
+}
+
+/* Sends a packet whose checksum is left to the port: is it left to the
+ * guest? */
+static bool
+is_left_to_guest(void)
+{
+    const struct udp_header *udp;
+    struct guest_packet *got;
+    bool left;
+
+    send_one(make_udp_request());
+    got = guest_receive(vid, 0);
+    CHECK(got);
+    udp = (const struct udp_header *) &got->data[34];
+    left = (got->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0;
+    CHECK(left == (udp->udp_csum == PARTIAL_CSUM));
+    CHECK_INT(got->l2_len + got->l3_len, left ? 34 : 0);
+    guest_packet_free(got);
+    return left;
+}
+
+/* What the switch leaves to a guest is what the guest negotiated. */
+static void
+test_offloads_by_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    const struct smap config = SMAP_CONST1(&config, "userspace-tso-enable",
+                                           "true");
+    struct guest_packet *got;
+    struct dp_packet *packet;
+
+    if (!VHOST_CHECKSUMS_ALWAYS) {
+        return;
+    }
+
+    /* Without userspace-tso-enable. */
+    start(1);
+    CHECK_INT(netdev->ol_flags, 0);
+    CHECK(!is_left_to_guest());
+    guest_disconnect(vid);
+    vid = guest_connect(path_of("s0"));
+    guest_set_features(vid, SEGMENTS);
+    guest_start(vid, 1);
+    CHECK_INT(netdev->ol_flags, (NETDEV_TX_OFFLOAD_IPV4_CKSUM
+                                 | NETDEV_TX_OFFLOAD_TCP_CKSUM
+                                 | NETDEV_TX_OFFLOAD_UDP_CKSUM
+                                 | NETDEV_TX_OFFLOAD_SCTP_CKSUM));
+    CHECK(is_left_to_guest());
+
+    /* IPv4's checksum alone. */
+    packet = make_udp_request();
+    packet->mbuf.ol_flags &= ~RTE_MBUF_F_TX_UDP_CKSUM;
+    packet->mbuf.ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+    send_one(packet);
+    got = guest_receive(vid, 0);
+    CHECK(got->ol_flags & RTE_MBUF_F_TX_IP_CKSUM);
+    CHECK_INT(got->l2_len, 14);
+    CHECK_INT(got->l3_len, 20);
+    guest_packet_free(got);
+
+    /* Without a guest, nothing is left to it. */
+    guest_disconnect(vid);
+    CHECK_INT(netdev->ol_flags, 0);
+    close_port();
+
+    /* Segments are of the size that is asked for, if the MTU permits. */
+    userspace_tso_init(&config);
+    start_with(1, CHECKSUMS);
+    CHECK(!(netdev->ol_flags & NETDEV_TX_OFFLOAD_TCP_TSO));
+    CHECK(is_left_to_guest());
+    guest_disconnect(vid);
+    vid = guest_connect(path_of("s0"));
+    guest_set_features(vid, SEGMENTS);
+    guest_start(vid, 1);
+    CHECK(netdev->ol_flags & NETDEV_TX_OFFLOAD_TCP_TSO);
+    for (int i = 0; i < 2; i++) {
+        packet = i ? make_packet(6000) : make_mbuf(1000);
+        set_layers(packet, dp_packet_size(packet) - 34, 5);
+        packet->mbuf.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_SEG;
+        packet->mbuf.tso_segsz = i ? 700 : 2000;
+        send_one(packet);
+        got = guest_receive(vid, 0);
+        CHECK_INT(got->tso_segsz, i ? 700 : 1460);
+        guest_packet_free(got);
+    }
+
+#if OVS_SINCE(3, 3)
+    /* Inside of a tunnel, checksums are completed. */
+    packet = make_udp_request();
+    packet->inner_l3_ofs = packet->l3_ofs;
+    packet->inner_l4_ofs = packet->l4_ofs;
+    packet->mbuf.ol_flags |= (RTE_MBUF_F_TX_TUNNEL_VXLAN
+                              | RTE_MBUF_F_TX_OUTER_IPV4);
+    send_one(packet);
+    got = guest_receive(vid, 0);
+    CHECK_INT(got->ol_flags & RTE_MBUF_F_TX_L4_MASK, 0);
+    CHECK(((const struct udp_header *) &got->data[34])->udp_csum
+          != PARTIAL_CSUM);
+    guest_packet_free(got);
+#endif
     finish();
 }
 
@@ -880,6 +1018,7 @@ const struct vhost_test rxtx_tests[] = {
     { "rxtx-qos", test_send_qos, true },
     { "rxtx-copy", test_copy, true },
     { "rxtx-offloads", test_offloads, true },
+    { "rxtx-offloads-by-guest", test_offloads_by_guest, true },
     { "rxtx-contention", test_contention, true },
     { "rxtx-hold", test_hold, true },
     { NULL, NULL, false },
