@@ -72,6 +72,7 @@ tests_test_vhost_LDFLAGS = \
 
 # Open vSwitch's tests.
 dist_noinst_SCRIPTS += \
+	tests/debian.sh \
 	tests/lint.sh \
 	tests/numa-guest-image.sh \
 	tests/ovs-dpdk-suite.sh \
@@ -107,6 +108,7 @@ TESTSUITES = \
 	tests/testsuite
 EXTRA_DIST += $(TESTSUITE_AT) \
 	tests/check-reference.py \
+	tests/chroot.sh \
 	tests/guests-setup \
 	tests/guests_control.py \
 	tests/pool_pages.py \
@@ -205,12 +207,20 @@ check-ovs: all
 	$(srcdir)/tests/ovs-unit-suite.sh --ovs-build openvswitch \
 	    $(if $(OVS_KEYWORDS),--keywords '$(OVS_KEYWORDS)')
 
-# The Debian packages.  Needs root, debootstrap, 512 MiB of hugepages and Debian's
-# mirror.  Builds all it needs by itself.
+# The Debian packages, for this release or RELEASE.  Needs root, debootstrap,
+# 512 MiB of hugepages and Debian's mirror.  Builds all it needs by itself.
 check-packages: distdir
-	@$(srcdir)/tests/packages.sh $(distdir); status=$$?; \
-	    rm -rf $(distdir); exit $$status
+	@$(srcdir)/tests/packages.sh $(distdir) packages $(RELEASE); \
+	    status=$$?; rm -rf $(distdir); exit $$status
 CLEAN_DIRS += packages
+
+# utilities/ovs-vhost-check in a chroot of Debian's RELEASE.  Needs root,
+# debootstrap, hugepages and Debian's mirror.  STAGES="NAME..." for some stages
+# only.
+check-debian: distdir
+	@$(srcdir)/tests/debian.sh $(distdir) debian-$(RELEASE) \
+	    '$(RELEASE)' $(STAGES); status=$$?; rm -rf $(distdir); exit $$status
+CLEAN_DIRS += debian-*
 
 # Static checkers: see there.
 lint: openvswitch/.built
@@ -240,4 +250,4 @@ coverage:
 	@echo >&2 "configure with --enable-coverage first"; exit 1
 endif
 
-.PHONY: check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-packages check-system check-valgrind coverage lint
+.PHONY: check-debian check-guests check-numa check-numa-guests check-ovs check-ovs-dpdk check-ovs-dpdk-no-plugin check-packages check-system check-valgrind coverage lint

@@ -7,13 +7,16 @@
 set -eu
 # shellcheck source=utilities/ovs-vhost-lib.sh
 . "$(dirname "$0")/../utilities/ovs-vhost-lib.sh"
+# shellcheck source=tests/chroot.sh
+. "$(dirname "$0")/chroot.sh"
 
 usage() {
     cat <<USAGE
-usage: ${0##*/} SOURCE [DIR]
+usage: ${0##*/} SOURCE [DIR [RELEASE]]
 
 Tests the Debian packages of SOURCE, the contents of a distribution tarball.
-Leaves the packages and the logs in DIR (default: packages).  Needs root,
+Leaves the packages and the logs in DIR (default: packages).  RELEASE is the
+Debian release to make them for (default: this machine's).  Needs root,
 512 MiB in hugepages, and Debian's mirror.  The last line of the output is
 
     N passed, N failed, N skipped
@@ -37,7 +40,9 @@ main() {
     esac
     source=$(realpath -e "$1")
     logs=$(realpath -m "${2-packages}")
-    can_run
+    release=${3-}
+    can_chroot
+    command -v dpdk-testpmd > /dev/null || skip "needs the package dpdk-dev"
 
     rm -rf "$logs"
     mkdir -p "$logs"
@@ -63,18 +68,6 @@ main() {
     check "Sending packets from guest to guest" send_packets
     check "Removing the packages" remove
     check "Purging them" purge
-}
-
-can_run() {
-    (( EUID == 0 )) || skip "needs root"
-    command -v debootstrap > /dev/null || skip "needs the package debootstrap"
-    command -v dpdk-testpmd > /dev/null || skip "needs the package dpdk-dev"
-}
-
-skip() {
-    echo "    skipped: $*"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
 }
 
 # check TITLE FUNCTION...: all that follow need those before.
@@ -106,72 +99,14 @@ finish() {
 # The chroots: "build", and "root" for the rest.
 
 make_chroots() {
-    local uri release
-    read -r uri release < <(debian_mirror)
-    [[ -n ${release-} ]] || die "apt has no lists of Debian's packages"
-    unshare --mount debootstrap --variant=minbase "$release" "$run/build" "$uri"
-    # A proxy, perhaps.
-    apt-config dump --format '%F "%v";%n' Acquire \
-        > "$run/build/etc/apt/apt.conf.d/machine"
-    # No service starts by itself.
-    printf '#!/bin/sh\nexit 101\n' > "$run/build/usr/sbin/policy-rc.d"
-    # The userspace datapath needs none of the kernel's modules.
-    printf '#!/bin/sh\n' > "$run/build/usr/local/sbin/modprobe"
-    chmod +x "$run/build/usr/sbin/policy-rc.d" \
-        "$run/build/usr/local/sbin/modprobe"
-    mkdir -p "$run/build/dev/hugepages" "$run/build/dev/net"
-    mknod -m 666 "$run/build/dev/net/tun" c 10 200
+    make_chroot build
     cp -a "$run/build" "$run/root"
     start_chroot build
     start_chroot root
 }
 
-# start_chroot NAME: with namespaces of its own, whose first process adopts and
-# reaps all others.
-start_chroot() {
-    # shellcheck disable=SC2016    # The expansions are the inner shell's.
-    unshare --mount --pid --fork --kill-child bash -euc '
-        mount -t proc proc "$1/proc"
-        mount -t sysfs sysfs "$1/sys"
-        mount -t hugetlbfs hugetlbfs "$1/dev/hugepages"
-        touch "$1.started"
-        sleep infinity & wait' bash "$run/$1" &
-    echo $! > "$run/$1.pid"
-    wait_until 5 test -e "$run/$1.started"
-}
-
-# With its first process it loses all others, and what is mounted.
-end_chroot() {
-    local pid
-    pid=$(cat "$run/$1.pid" 2> /dev/null) || return 0
-    kill -KILL "$pid"
-    wait_until 10 is_gone "$pid"
-}
-
-# in_chroot [-OPTION...] NAME COMMAND...: with these options of chroot's.
-in_chroot() {
-    local options=() pid
-    while [[ $1 == -* ]]; do
-        options+=("$1")
-        shift
-    done
-    # The children of unshare: one.
-    pid=$(< "$run/$1.pid")
-    pid=$(< "/proc/$pid/task/$pid/children")
-    nsenter --target "${pid% }" --mount --pid \
-        env -i HOME=/ LC_ALL=C DEBIAN_FRONTEND=noninteractive \
-        PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
-        chroot "${options[@]}" "$run/$1" "${@:2}"
-}
-
 in_root() {
     in_chroot root "$@"
-}
-
-# get NAME ARG...: apt-get in a chroot.
-get() {
-    in_chroot "$1" apt-get -q -y -o Dpkg::Use-Pty=0 --no-install-recommends \
-        "${@:2}"
 }
 
 # Building.
