@@ -58,7 +58,7 @@ static struct {
     atomic_uintptr_t start;
     ATOMIC(atomic_bool *) lost; /* To be set if it is. */
 } watched[MAX_WATCHED];
-static atomic_uint watched_end = ATOMIC_VAR_INIT(0);
+static atomic_uint watched_end;
 
 /* Puts an empty page at 'p'.  Of memory in hugepages, only a whole one can be
  * replaced: the kernel refuses anything smaller. */

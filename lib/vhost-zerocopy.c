@@ -29,8 +29,8 @@
 
 /* State that is retired, in no order.  Any thread adds some, the main thread
  * alone removes it. */
-static ATOMIC(struct vhost_zerocopy *) retired = ATOMIC_VAR_INIT(NULL);
-static atomic_uint n_retired = ATOMIC_VAR_INIT(0);
+static ATOMIC(struct vhost_zerocopy *) retired;
+static atomic_uint n_retired;
 
 static unsigned int
 n_waiting(const struct vhost_zerocopy *zc)

@@ -36,7 +36,7 @@ virtq_init(struct virtq *vq, const struct virtq_config *config)
         .event_idx = config->event_idx,
         .n_uncalled = UINT32_MAX,
         .log = config->log,
-        .fault = ATOMIC_VAR_INIT(NULL),
+        .fault = NULL,
     };
     if (!config->size || config->size > VIRTQ_MAX_SIZE) {
         return "its size is invalid";

@@ -48,7 +48,7 @@ TOPICS = [
      r'\bstats->([a-z]\w+) =', '%s'),
     ('reference/ports', 'Counters of the port', 'lib/vhost-stats.h',
      r'\bVHOST_COUNTER\(([a-z]\w+)\)', 'ovs_%s'),
-    ('reference/ports', 'Counters of a virtqueue', 'lib/vhost-stats.h',
+    ('reference/ports', 'Counters of a virtqueue', 'lib/*.h',
      r'\bVHOST_VRING_STAT\(([a-z]\w+)\)', '%s'),
     ('reference/ports', 'Coverage counters', 'lib/*.c',
      r'\bCOVERAGE_DEFINE\((\w+)\)', '%s'),

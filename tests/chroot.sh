@@ -42,7 +42,9 @@ make_chroot() {
 # reaps all others.
 start_chroot() {
     # shellcheck disable=SC2016    # The expansions are the inner shell's.
+    # Namespaces of networks want their root to be a mount point.
     unshare --mount --pid --fork --kill-child bash -euc '
+        mount --bind "$1" "$1"
         mount -t proc proc "$1/proc"
         mount -t sysfs sysfs "$1/sys"
         mount -t hugetlbfs hugetlbfs "$1/dev/hugepages"

@@ -273,6 +273,13 @@ class Switch:
         return sum(map(int, re.findall(
             'rx_q0_inflight_submitted=([0-9]+)', ports)))
 
+    def has_pinned(self):
+        """Does it hold packets of guests that have gone?"""
+        show = subprocess.run(
+            ('ovs-appctl', '-t', f'{self.run}/vs.ctl', 'netdev-vhost/show'),
+            check=True, stdout=subprocess.PIPE, text=True).stdout
+        return 'guests that have gone' in show
+
     def come_to_rest(self):
         if self.mirrored:
             self.mirror()
@@ -363,15 +370,17 @@ class Soak:
             guest.deaf_until = 0
             guest.sends = False
         deadline = time.monotonic() + DRAIN_TIME
-        while not all(guest.has_all_back() for guest in self.guests):
+        while (self.switch.has_pinned()
+               or not all(guest.has_all_back() for guest in self.guests)):
             if time.monotonic() > deadline:
                 raise Error('buffers were not returned: ' + ', '.join(
                     f'{guest.guest.path} {queue.avail[1] - queue.used[1]}'
                     for guest in self.guests for queue in guest.guest.tx
                     if not guest.has_all_back()))
-            # Connection tracking looks for old fragments when packets come.
-            self.guests[0].send_ip(b'')
+            # Connection tracking looks for old fragments when packets come,
+            # and gives up one datagram each time.
             for _ in range(10):
+                self.guests[0].send_ip(b'')
                 for guest in self.guests:
                     guest.take()
                 time.sleep(0.01)
