@@ -510,7 +510,7 @@ domain() {
     sed "s,<name>.*<,<name>$1<,
          s,type='kvm',type='$(sed s/tcg/qemu/ "$guests/accelerator")' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0',
          s,<vcpu>1<,<vcpu current='1'>2<,; s,cpus='0',cpus='0-1',
-         s,\([>']\)4096\([<']\),\1$guest_mb\2,; s,/run/,$run/,
+         s,\([>']\)4096\([<']\),\1$guest_mb\2,; s,/run/\(openvswitch/\)*,$run/,
          s,52:54:00:00:\(..\):..,52:54:00:00:\1:$(printf %02x "$(number_of "$1")"),
          s,<boot dev='hd'/>,<kernel>$guests/vmlinuz</kernel><initrd>$guests/initrd</initrd><cmdline>$(command_line "$1")</cmdline>,
          /<cpu mode/d; /<disk/,/<.disk>/d
