@@ -569,7 +569,7 @@ rte_vhost_vring_stats_get_names(int vid, uint16_t idx,
         return -1;
     }
     for (int i = 0; names && n >= N_STATS && i < N_STATS; i++) {
-        snprintf(names[i].name, sizeof names[i].name, "%s_q%u_%s",
+        snprintf(names[i].name, sizeof names[i].name, "%s_q%d_%s",
                  idx & 1 ? "rx" : "tx", idx / 2, stat_names[i]);
     }
     return N_STATS;

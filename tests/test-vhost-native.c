@@ -283,7 +283,7 @@ static struct rte_mbuf *
 make_mbuf(unsigned int number, uint32_t len, bool split)
 {
     struct rte_mbuf *first = rte_pktmbuf_alloc(pool->mp);
-    struct rte_mbuf *last = first;
+    struct rte_mbuf *last;
 
     CHECK(first);
     for (uint32_t i = 0; i < len; i++) {

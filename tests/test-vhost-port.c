@@ -355,7 +355,7 @@ test_live_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!has_carrier(netdev));
     CHECK_INT(netdev_get_stats(netdev, &stats), 0);
     CHECK_INT(stats.rx_packets, 1);
-    vid = connect_guest(path_of("s2"), 1);
+    connect_guest(path_of("s2"), 1);
     CHECK(reconfigure(netdev));
     CHECK(has_carrier(netdev));
 

@@ -466,7 +466,7 @@ test_second_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_demand(session, false, 1, 1, 0);
     guest_start(first, 1);
     check_running(session, first);
-    third = guest_connect(vhost_session_path(session));
+    guest_connect(vhost_session_path(session));
     guest_disconnect(first);
     pass_time(VHOST_SETTLE_TIME);
     check_demand(session, false, 1, 1, 0);
@@ -1133,7 +1133,9 @@ test_stress(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     CHECK(!pthread_create(&events, NULL, stress_events, NULL));
 
-    while (time_msec() < end) {
+    /* No idle time, on a slow machine either. */
+    while (time_msec() < end || !atomic_count_get(&n_exchanged)
+           || atomic_count_get(&n_devices) <= 10) {
         stress_main(&slots[random_range(N_SLOTS)]);
         n++;
     }
@@ -1146,11 +1148,8 @@ test_stress(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     ovsrcu_quiesce_end();
 
-    /* It was no idle time. */
     printf("%u packets, %u starts, %u questions\n",
            atomic_count_get(&n_exchanged), atomic_count_get(&n_devices), n);
-    CHECK(atomic_count_get(&n_exchanged) > 0);
-    CHECK(atomic_count_get(&n_devices) > 10);
     for (int i = 0; i < N_SLOTS; i++) {
         vhost_session_close(slots[i].session);
     }
