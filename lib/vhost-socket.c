@@ -121,6 +121,11 @@ vhost_socket_check_path(const char *path, char **errp)
         *errp = xasprintf("vhost socket path \"%s\" is relative; expected an "
                           "absolute path (it must start with \"/\")", path);
         return EINVAL;
+    } else if (!strncmp(path, "/dev/vduse/", 11)) {
+        /* It would be one for librte_vhost since 23.07. */
+        *errp = xasprintf("vhost socket path \"%s\" is not that of a socket: "
+                          "VDUSE devices are not supported", path);
+        return EINVAL;
     } else if (strlen(path) > max) {
         *errp = xasprintf("vhost socket path \"%s\" is %"PRIuSIZE" bytes "
                           "long; a Unix domain socket takes at most "
