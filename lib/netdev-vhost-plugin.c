@@ -25,11 +25,14 @@
  * plugin_set_config(), which registers the port types as soon as DPDK has been
  * initialized. */
 
+#include <errno.h>
+
 #include "dpdk.h"
 #include "netdev-plugin.h"
 #include "netdev-provider.h"
 #include "netdev-vhost.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-config.h"
 #include "vhost-mempool.h"
 #include "vhost-port.h"
@@ -57,17 +60,20 @@ static int
 plugin_dump_mempool(const struct netdev *netdev, FILE *stream)
 {
     struct vhost_port *port = vhost_port_cast(netdev);
+    int error = 0;
 
     ovs_mutex_lock(&port->mutex);
     if (port->pool) {
         vhost_mempool_dump(port->pool, stream);
+    } else if (VHOST_NO_MEMPOOL_IS_ERROR) {
+        error = ENODATA;
     } else {
         fprintf(stream, "%s has no mempool: %s.\n", netdev->name,
                 port->pool_missing ? "there is no memory for one"
                                    : "no guest is connected");
     }
     ovs_mutex_unlock(&port->mutex);
-    return 0;
+    return error;
 }
 
 /* The library's only visible symbol. */

@@ -45,6 +45,9 @@
  * set_config() takes.  Before, it returned what the port is like. */
 #define VHOST_CONFIG_IS_OPTIONS OVS_SINCE(3, 3)
 
+/* Since 3.5, netdev-dpdk/get-mempool-info of a port without mempool fails. */
+#define VHOST_NO_MEMPOOL_IS_ERROR OVS_SINCE(3, 5)
+
 /* Since 3.4, --mlockall locks pages as they are used where the kernel can do
  * that.  Only where it cannot, post-copy live migration does not work. */
 #if OVS_SINCE(3, 4)
