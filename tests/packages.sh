@@ -206,7 +206,9 @@ restart_as() {
 
 install_stock() {
     get root update
-    get root install bash-completion iproute2 openvswitch-switch
+    # The tools want the latter, which only some releases bring along.
+    get root install bash-completion iproute2 openvswitch-switch \
+        python3-openvswitch
     ctl start
     is_running "$stock"
     vsctl add-br br0 \
