@@ -314,6 +314,8 @@ fetch_kernel() {
     rm -rf kernel.tmp "$package"_*.deb
     apt-get -q download "$package"
     dpkg-deb -x "$package"_*.deb kernel.tmp
+    # Since Debian 13, modules are in /usr/lib.
+    [[ -e kernel.tmp/lib ]] || ln -s usr/lib kernel.tmp/lib
     rm "$package"_*.deb
     mv kernel.tmp kernel
 }
