@@ -280,12 +280,24 @@ make_image() {
     add_programs root "${programs[@]}"
     while read -r module; do
         number=$((number + 1))
-        cp "$module" "root/modules/$number-${module##*/}"
+        copy_module "$module" "root/modules/$number-"
     done < <(modprobe -d kernel -S "$version" -a --show-depends "${@:3}" \
                  | awk '$1 == "insmod" && !seen[$2]++ { print $2 }')
     cp "kernel/boot/vmlinuz-$version" vmlinuz
     pack_initrd root > initrd.tmp
     mv initrd.tmp initrd
+}
+
+# copy_module FILE PREFIX: without the compression that Debian 13's have, which
+# busybox can't undo.
+copy_module() {
+    local name=${1##*/}
+    if [[ $name == *.xz ]]; then
+        python3 -c 'import lzma, sys
+sys.stdout.buffer.write(lzma.open(sys.argv[1]).read())' "$1" > "$2${name%.xz}"
+    else
+        cp "$1" "$2$name"
+    fi
 }
 
 pack_initrd() {
