@@ -47,7 +47,7 @@ VLOG_DEFINE_THIS_MODULE(vhost_socket);
 
 static bool limit_waiting(int fd, const char *path);
 static int check_directory(const char *path, char **errp);
-static int probe_listener(const char *path);
+static int probe_listener(int fd, const char *path);
 
 static bool
 has_path(const struct sockaddr_un *sun, const char *path)
@@ -143,7 +143,7 @@ int
 vhost_socket_remove_stale(const char *path, char **errp)
 {
     struct stat s;
-    int error;
+    int fd, error;
 
     if (lstat(path, &s)) {
         if (errno == ENOENT) {
@@ -161,7 +161,15 @@ vhost_socket_remove_stale(const char *path, char **errp)
         return EEXIST;
     }
 
-    error = probe_listener(path);
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        error = errno;
+        *errp = xasprintf("cannot find out whether somebody listens on vhost "
+                          "socket \"%s\": %s", path, ovs_strerror(error));
+        return error;
+    }
+    error = probe_listener(fd, path);
+    close(fd);
     if (error != ECONNREFUSED) {
         *errp = xasprintf("cannot create vhost socket \"%s\": another process "
                           "listens on it (%s); stop that process or choose "
@@ -247,21 +255,14 @@ check_directory(const char *path, char **errp)
 }
 
 /* Finds out whether somebody listens on the stream socket at 'path' without
- * disturbing them: connecting with a socket of another type fails with
+ * disturbing them: connecting with 'fd', a datagram socket, fails with
  * EPROTOTYPE if the socket is alive and with ECONNREFUSED if not. */
 static int
-probe_listener(const char *path)
+probe_listener(int fd, const char *path)
 {
     struct sockaddr_un sun = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int error;
 
-    if (fd < 0) {
-        return errno;
-    }
     ovs_strlcpy(sun.sun_path, path, sizeof sun.sun_path);
-    error = connect(fd, (struct sockaddr *) &sun, sizeof sun) ? errno
-                                                              : EADDRINUSE;
-    close(fd);
-    return error;
+    return (connect(fd, (struct sockaddr *) &sun, sizeof sun) ? errno
+            : EADDRINUSE);
 }

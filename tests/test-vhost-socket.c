@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -112,6 +113,7 @@ static void
 test_stale(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
     const char *path = path_of("socket");
+    struct rlimit limit, few;
     char *error = NULL;
 
     /* Nothing there, nothing to do. */
@@ -130,6 +132,16 @@ test_stale(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(vhost_socket_remove_stale(path_of("file/socket"), &error),
               ENOTDIR);
     CHECK_HAS(error, "file/socket");
+    free(error);
+
+    make_stale_socket(path);
+    CHECK(!getrlimit(RLIMIT_NOFILE, &limit));
+    few = (struct rlimit) { vhost_socket_next_fd(), limit.rlim_max };
+    CHECK(!setrlimit(RLIMIT_NOFILE, &few));
+    CHECK_INT(vhost_socket_remove_stale(path, &error), EMFILE);
+    CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_HAS(error, "cannot find out");
+    CHECK(exists(path));
     free(error);
 
     /* There is no place for it. */
