@@ -191,6 +191,7 @@ used->idx \([0-9]+\) mismatches|packets maybe resent for Tx
 reset by peer|Broken pipe|is not connected
 timeval.*(Unreasonably long|faults:|disk:|context switches:)
 blocked [0-9]+ ms waiting for .* to quiesce
+pmd-maxsleep is deprecated
 Dropped [0-9]+ log messages${1:+
 $1}"
     test $? = 1
