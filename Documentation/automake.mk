@@ -35,6 +35,7 @@ DOC_SOURCE = \
 	Documentation/internals/testing.rst \
 	Documentation/internals/versions.rst \
 	Documentation/performance.rst \
+	Documentation/scale.svg \
 	Documentation/quickstart.rst \
 	Documentation/reference/bench.rst \
 	Documentation/reference/log.rst \
