@@ -22,7 +22,7 @@
  * A change is a reconfiguration, which holds up the ports around.  So a guest
  * gets more queues at once, and all that it has set up; has fewer taken away
  * only when it has not wanted them for a while; and is followed to another
- * NUMA node a few times in a row, and then once in a while.  None of what it
+ * NUMA node some times in a row, and then once in a while.  None of what it
  * does over and over keeps the datapath busy.
  *
  * Any thread; the caller locks. */
@@ -37,8 +37,8 @@
 
 /* A guest is followed to another node this many times in a row, and one more
  * time each so many ms. */
-#define VHOST_MAX_MOVES 8
-#define VHOST_MOVE_TIME 3000
+#define VHOST_MAX_MOVES 32
+#define VHOST_MOVE_TIME 500
 
 /* What a guest wants of a port. */
 struct vhost_demand {

@@ -180,7 +180,8 @@ WRAP(uint64_t, rte_get_tsc_hz, void)
 
 WRAP(long long int, time_msec, void)
 {
-    return __real_time_msec() + stub_memory.time_offset;
+    return ((stub_memory.time ? stub_memory.time : __real_time_msec())
+            + stub_memory.time_offset);
 }
 
 WRAP(void, poll_timer_wait_at, long long int ms, const char *where)

@@ -47,7 +47,8 @@ struct stub_memory {
     unsigned int n_ethdevs;
     unsigned int n_txqs, n_txq_descs;
 
-    long long int time_offset;          /* Added to time_msec(). */
+    long long int time;                 /* time_msec() stands still, or 0. */
+    long long int time_offset;          /* Added to it. */
     unsigned int tsc_divisor;           /* Makes rte_rdtsc() seem faster... */
     unsigned int tsc_multiplier;        /* ...or slower. */
     long long int wake_time;            /* Earliest of poll_timer_wait(). */

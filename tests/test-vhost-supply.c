@@ -18,6 +18,7 @@
 
 #include "stub-memory.h"
 #include "test-vhost.h"
+#include "timeval.h"
 #include "vhost-numa.h"
 #include "vhost-supply.h"
 
@@ -50,6 +51,7 @@ test_queues(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
     struct vhost_supply supply;
 
+    stub_memory.time = time_msec();
     vhost_supply_init(&supply);
     CHECK(!vhost_supply_review(&supply) && !vhost_supply_is_due(&supply));
     check_taken(&supply, 1, VHOST_NODE_UNKNOWN);
@@ -62,9 +64,9 @@ test_queues(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* ...less after a while, during which nobody has to look. */
     CHECK(!want(&supply, 1, 0));
     check_taken(&supply, 4, 0);
-    stub_memory.time_offset += VHOST_SETTLE_TIME - 500;
+    stub_memory.time += VHOST_SETTLE_TIME - 1;
     CHECK(!vhost_supply_is_due(&supply));
-    stub_memory.time_offset += 500;
+    stub_memory.time += 1;
     CHECK(vhost_supply_is_due(&supply));
     check_taken(&supply, 1, 0);
     CHECK(!vhost_supply_is_due(&supply));
@@ -72,7 +74,7 @@ test_queues(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* The same for the guest itself. */
     supply.wanted.has_guest = false;
     CHECK(!vhost_supply_review(&supply) && !vhost_supply_is_due(&supply));
-    stub_memory.time_offset += VHOST_SETTLE_TIME;
+    stub_memory.time += VHOST_SETTLE_TIME;
     CHECK(vhost_supply_is_due(&supply));
     check_taken(&supply, 1, 0);
     CHECK(!supply.taken.has_guest);
@@ -87,6 +89,7 @@ test_moves(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     struct vhost_supply supply;
     int n, node = 0;
 
+    stub_memory.time = time_msec();
     vhost_supply_init(&supply);
     for (n = 0; want(&supply, 1, !node) && n < 100; n++) {
         node = !node;
@@ -102,22 +105,22 @@ test_moves(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* ...nor does its return; time does. */
     CHECK(!want(&supply, 4, node));
     CHECK(!want(&supply, 4, !node));
-    stub_memory.time_offset += VHOST_MOVE_TIME - 1000;
+    stub_memory.time += VHOST_MOVE_TIME - 1;
     CHECK(!vhost_supply_is_due(&supply));
-    stub_memory.time_offset += 1000;
+    stub_memory.time += 1;
     CHECK(vhost_supply_is_due(&supply));
     CHECK(vhost_supply_is_due(&supply));
     check_taken(&supply, 4, !node);
     CHECK(!vhost_supply_is_due(&supply) && !want(&supply, 4, node));
 
     /* A guest that has gone is not followed. */
-    stub_memory.time_offset += VHOST_MOVE_TIME;
+    stub_memory.time += VHOST_MOVE_TIME;
     supply.wanted.has_guest = false;
     CHECK(!vhost_supply_review(&supply));
 
     /* One that moves now and then is followed each time. */
     for (int i = 0; i < 100; i++) {
-        stub_memory.time_offset += VHOST_MOVE_TIME;
+        stub_memory.time += VHOST_MOVE_TIME;
         CHECK(want(&supply, 4, node) || supply.taken.node == node);
         check_taken(&supply, 4, node);
         node = !node;
