@@ -83,8 +83,8 @@ check_fault(struct vhost_queue *q, const char *port,
 
 /* Receives a burst from 'q' of 'device' into 'batch'.  Stores the number of
  * packets that are left in the queue, if the burst was full, or -ENOTSUP into
- * '*qfill' unless that is null.  Returns 0 if successful, EAGAIN if there is nothing to
- * receive. */
+ * '*qfill' unless that is null.  Returns 0 if successful, EAGAIN if there is
+ * nothing to receive. */
 int
 vhost_rx_burst(struct vhost_device *device, struct vhost_queue *q,
                const struct vhost_rx_params *params,

@@ -88,6 +88,17 @@ show(const char *arg1, const char *arg2)
             NULL);
 }
 
+/* Ends a test that has shown 'netdev', its last port. */
+static void
+end_show(struct netdev *netdev)
+{
+    free(reply);
+    free(error);
+    netdev_close(netdev);
+    netdev_run();
+    check_sessions_closed();
+}
+
 /* Returns member 'name' of object 'json'. */
 static const struct json *
 member(const struct json *json, const char *name)
@@ -235,12 +246,8 @@ test_show(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     show("vhu0", "vhu1");
     CHECK_STR(error, "expected: [--json] [port]");
 
-    free(reply);
-    free(error);
-    netdev_close(client);
     netdev_close(server);
-    netdev_run();
-    check_sessions_closed();
+    end_show(client);
 }
 
 /* Receives 'n' packets of 14 bytes. */
@@ -340,11 +347,7 @@ test_rates(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_rates(250);
 
     netdev_rxq_close(rxq);
-    free(reply);
-    free(error);
-    netdev_close(netdev);
-    netdev_run();
-    check_sessions_closed();
+    end_show(netdev);
 }
 
 /* librte_vhost does not know the fill of packed rings. */
@@ -370,11 +373,7 @@ test_unknown_fill(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(member(queue, "fill")->type, JSON_NULL);
     json_destroy(json);
 
-    free(reply);
-    free(error);
-    netdev_close(netdev);
-    netdev_run();
-    check_sessions_closed();
+    end_show(netdev);
 }
 
 /* What is remote, how to mend it, and zero-copy that is not. */
@@ -416,10 +415,7 @@ test_show_remote(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_STR(json_string(member(placement, "what")), "mbufs");
     json_destroy(json);
 
-    free(reply);
-    netdev_close(netdev);
-    netdev_run();
-    check_sessions_closed();
+    end_show(netdev);
 }
 
 const struct vhost_test show_tests[] = {

@@ -33,18 +33,32 @@
 #include "vhost-config.h"
 #include "vhost-socket.h"
 
-/* Returns a socket of 'type' bound to 'path'. */
+/* Returns a socket of 'type' for which 'attach', bind() or connect(), was
+ * called with 'path'. */
 static int
-bind_socket(const char *path, int type)
+make_socket(const char *path, int type,
+            int (*attach)(int, const struct sockaddr *, socklen_t))
 {
     struct sockaddr_un sun = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
     ovs_strlcpy(sun.sun_path, path, sizeof sun.sun_path);
-    if (fd < 0 || bind(fd, (struct sockaddr *) &sun, sizeof sun)) {
-        ovs_fatal(errno, "cannot bind to %s", path);
+    if (fd < 0 || attach(fd, (struct sockaddr *) &sun, sizeof sun)) {
+        ovs_fatal(errno, "cannot bind or connect to %s", path);
     }
     return fd;
+}
+
+static int
+bind_socket(const char *path, int type)
+{
+    return make_socket(path, type, bind);
+}
+
+static int
+connect_to(const char *path)
+{
+    return make_socket(path, SOCK_STREAM, connect);
 }
 
 static void
@@ -280,20 +294,6 @@ test_access(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         CHECK_HAS(error, "Operation not permitted");
         free(error);
     }
-}
-
-/* Returns a socket that is connected to that at 'path'. */
-static int
-connect_to(const char *path)
-{
-    struct sockaddr_un sun = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    ovs_strlcpy(sun.sun_path, path, sizeof sun.sun_path);
-    if (fd < 0 || connect(fd, (struct sockaddr *) &sun, sizeof sun)) {
-        ovs_fatal(errno, "cannot connect to %s", path);
-    }
-    return fd;
 }
 
 static bool

@@ -21,6 +21,7 @@ much CPU the PMD threads and the others take with several values of
 other_config:pmd-maxsleep.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -46,31 +47,30 @@ class Process:
     """A running switch."""
 
     def __init__(self, pid):
-        self.tasks = f'/proc/{pid}/task'
-        self.status = f'/proc/{pid}/status'
+        self.pid = pid
+
+    def read(self, name):
+        with open(f'/proc/{self.pid}/{name}', encoding='utf-8') as f:
+            return f.read()
 
     def cpu(self):
         """Nanoseconds of CPU so far, by kind of thread."""
         cpu = {'main': 0, 'vhost': 0, 'pmd': 0, 'other': 0}
-        pid = self.tasks.split('/')[2]
-        for task in os.listdir(self.tasks):
+        for task in os.listdir(f'/proc/{self.pid}/task'):
             try:
-                with open(f'{self.tasks}/{task}/comm', encoding='utf-8') as f:
-                    name = f.read()
-                with open(f'{self.tasks}/{task}/schedstat',
-                          encoding='utf-8') as f:
-                    spent = int(f.read().split()[0])
+                name = self.read(f'task/{task}/comm')
+                spent = int(self.read(f'task/{task}/schedstat').split()[0])
             except (FileNotFoundError, ProcessLookupError):
                 continue        # It has just ended.
-            cpu['main' if task == pid else
+            cpu['main' if int(task) == self.pid else
                 next((kind for kind in ['vhost', 'pmd']
                       if name.startswith(kind)), 'other')] += spent
         return cpu
 
     def memory(self):
         """Bytes, those in hugepages apart."""
-        with open(self.status, encoding='utf-8') as f:
-            fields = dict(line.split(':', 1) for line in f)
+        fields = dict(line.split(':', 1)
+                      for line in self.read('status').splitlines())
         return {'hugepages': int(fields['HugetlbPages'].split()[0]) << 10,
                 'other': int(fields['RssAnon'].split()[0]) << 10}
 
@@ -160,7 +160,7 @@ class Scale:
         needle = f' {device.st_ino} '
         with self.event('disconnect'):
             guest.disconnect()
-            self.wait(lambda: needle not in self.maps())
+            self.wait(lambda: needle not in self.process.read('maps'))
 
     def move(self, i):
         self.guests[i].close()
@@ -196,33 +196,16 @@ class Scale:
                 raise SystemExit('the switch does not get there')
             time.sleep(0.0005)
 
-    def maps(self):
-        with open(self.process.status.replace('status', 'maps'),
-                  encoding='utf-8') as f:
-            return f.read()
-
+    @contextlib.contextmanager
     def event(self, name):
-        return Event(self, name)
-
-
-class Event:
-    """Takes the time of what is done within it."""
-
-    def __init__(self, scale, name):
-        self.scale, self.name = scale, name
-
-    def __enter__(self):
-        self.cpu = self.scale.process.cpu()
-        self.start = time.monotonic()
-
-    def __exit__(self, kind, *_):
-        if kind:
-            return
-        wall = time.monotonic() - self.start
-        cpu = self.scale.process.cpu()
-        self.scale.events.append({
-            'event': self.name, 'ports': len(self.scale.guests), 'wall': wall,
-            **{name: (cpu[name] - self.cpu[name]) / 1e9 for name in cpu}})
+        """Takes the time of what is done within it."""
+        before, start = self.process.cpu(), time.monotonic()
+        yield
+        wall = time.monotonic() - start
+        after = self.process.cpu()
+        self.events.append({
+            'event': name, 'ports': len(self.guests), 'wall': wall,
+            **{kind: (after[kind] - before[kind]) / 1e9 for kind in after}})
 
 
 def vsctl(*args):
