@@ -293,6 +293,8 @@ send_packets() {
     vsctl -- --may-exist add-port br0 vm0 -- set Interface vm0 \
         type=dpdkvhostuserclient options:vhost-server-path=/run/vm0 \
         -- --may-exist add-port br0 vm1 -- set Interface vm1 type=dpdkvhostuser
+    # Ports may have got other numbers since.
+    in_root ovs-ofctl del-flows br0
     in_root ovs-ofctl add-flow br0 in_port=vm0,actions=output:vm1
     in_root ovs-ofctl add-flow br0 in_port=vm1,actions=output:vm0
     start_guest 0 "$run/root/run/vm0,server=1"
@@ -310,7 +312,7 @@ send_packets() {
 start_guest() {         # N SOCKET[,DEVARG=VALUE]
     local input=$run/guest$1.in cpu
     cpu=$(first_cpu)
-    rm -f "$input"
+    rm -f "$input" "$run/guest$1.log"
     mkfifo "$input"
     stdbuf -oL dpdk-testpmd --lcores="0@$cpu,1@$cpu" --no-pci --in-memory \
         --single-file-segments --no-telemetry \
@@ -319,7 +321,7 @@ start_guest() {         # N SOCKET[,DEVARG=VALUE]
         --total-num-mbufs=8192 --rxd=1024 --txd=1024 --forward-mode=rxonly \
         <> "$input" > "$run/guest$1.log" 2>&1 &
     echo $! > "$run/guest$1.pid"
-    wait_until 15 grep -q '^testpmd>' "$run/guest$1.log"
+    wait_until 15 grep -qs '^testpmd>' "$run/guest$1.log"
 }
 
 tell() {                # N COMMAND...
