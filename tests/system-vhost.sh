@@ -356,7 +356,8 @@ start_guest() {
         shift
     done
     test $# -gt 0 && shift
-    rm -f "$run/$guest.in"
+    # With the log of one before it, "ready" would take this one for ready.
+    rm -f "$run/$guest.in" "$guest.log"
     mkfifo "$run/$guest.in"
     # The pages of --in-memory go with the process, whatever its end.
     # shellcheck disable=SC2086
@@ -373,7 +374,7 @@ start_guest() {
 ready() {
     local guest port queues
     for guest in "$@"; do
-        wait_until 15 grep -q '^testpmd>' "$guest.log" || { cat "$guest.log"; return 1; }
+        wait_until 15 grep -qs '^testpmd>' "$guest.log" || { cat "$guest.log"; return 1; }
         while read -r port; do
             queues=$(expr "$port," : '.*,queues=\([0-9]*\),') || queues=1
             port=${port#*:}
