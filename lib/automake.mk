@@ -21,6 +21,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-guard.h \
 	lib/vhost-hold.c \
 	lib/vhost-hold.h \
+	lib/vhost-iotlb.c \
+	lib/vhost-iotlb.h \
 	lib/vhost-mapping.c \
 	lib/vhost-mapping.h \
 	lib/vhost-mempool.c \

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include <linux/virtio_config.h>
+#include <rte_cycles.h>
 #include <rte_vhost.h>
 
 #include "util.h"
@@ -32,6 +33,9 @@
 
 /* More counters than librte_vhost has for a virtqueue. */
 #define MAX_LIBRARY_STATS 64
+
+/* The most that a change of translations waits for bursts. */
+#define MAX_BURST_MS 10
 
 /* Tells the guest, once, that it need not notify us.  Only here, because the
  * library wants a lock that it holds when it calls back. */
@@ -41,9 +45,10 @@ suppress_notifications(struct vhost_device *device, struct vhost_queue *q)
     bool quiet;
 
     atomic_read_relaxed(&q->quiet, &quiet);
-    if (OVS_UNLIKELY(!quiet)) {
+    /* It may have to translate the ring's addresses first. */
+    if (OVS_UNLIKELY(!quiet)
+        && !rte_vhost_enable_guest_notification(device->vid, q->vring, 0)) {
         atomic_store_relaxed(&q->quiet, true);
-        rte_vhost_enable_guest_notification(device->vid, q->vring, 0);
     }
 }
 
@@ -66,16 +71,55 @@ enter(struct vhost_device *device, struct vhost_queue *q)
     return true;
 }
 
+/* Begins and ends a burst on 'q' that moves packets.
+ *
+ * Translations must not change under it.  DPDK asks for one that is missing in
+ * the middle of a buffer, then looks again for what it wanted, but at the
+ * address in the middle: had the answer come in between, it would take what it
+ * finds for the beginning, and read or write the wrong bytes of the guest's.
+ * (Since 23.07, __vhost_iova_to_vva().) */
+static inline bool
+begin_burst(struct vhost_device *device, struct vhost_queue *q)
+{
+    if (vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)) {
+        bool changing;
+
+        /* The fence pairs with that in rte_set_translations_changing(): either
+         * this sees the change, or that sees this burst. */
+        atomic_store_relaxed(&q->translating, true);
+        atomic_thread_fence(memory_order_seq_cst);
+        atomic_read_explicit(&device->translations_changing, &changing,
+                             memory_order_acquire);
+        if (OVS_UNLIKELY(changing)) {
+            atomic_store_relaxed(&q->translating, false);
+            return false;
+        }
+    }
+    if (!enter(device, q)) {
+        atomic_store_relaxed(&q->translating, false);
+        return false;
+    }
+    return true;
+}
+
+static inline void
+end_burst(struct vhost_queue *q)
+{
+    vhost_guard_leave();
+    /* Pairs with the acquisition in rte_set_translations_changing(). */
+    atomic_store_explicit(&q->translating, false, memory_order_release);
+}
+
 static uint16_t
 rte_dequeue(struct vhost_device *device, struct vhost_queue *q,
             struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
             struct vhost_counters *counters OVS_UNUSED)
 {
-    if (!enter(device, q)) {
+    if (!begin_burst(device, q)) {
         return 0;
     }
     n = rte_vhost_dequeue_burst(device->vid, q->vring, mp, mbufs, n);
-    vhost_guard_leave();
+    end_burst(q);
     return n;
 }
 
@@ -84,11 +128,11 @@ rte_enqueue(struct vhost_device *device, struct vhost_queue *q,
             struct rte_mbuf **mbufs, uint16_t n,
             struct vhost_counters *counters OVS_UNUSED)
 {
-    if (!enter(device, q)) {
+    if (!begin_burst(device, q)) {
         return 0;
     }
     n = rte_vhost_enqueue_burst(device->vid, q->vring, mbufs, n);
-    vhost_guard_leave();
+    end_burst(q);
     return n;
 }
 
@@ -148,8 +192,42 @@ rte_start(struct vhost_device *device, struct vhost_queue *q)
         return;
     }
     secure_callfd(vring.callfd);
+    atomic_store_relaxed(&q->fault, NULL);
     atomic_store_relaxed(&q->quiet, false);
     atomic_store_relaxed(&q->usable, true);
+}
+
+/* A burst takes microseconds, but may wait for the guest's side to take a
+ * request for a translation, which may wait for what is to be changed now:
+ * hence not for ever. */
+static void
+rte_set_translations_changing(struct vhost_device *device, bool changing)
+{
+    uint64_t deadline;
+    int n;
+
+    /* Pairs with the acquisition in begin_burst(). */
+    atomic_store_explicit(&device->translations_changing, changing,
+                          memory_order_release);
+    if (!changing) {
+        return;
+    }
+    atomic_thread_fence(memory_order_seq_cst);  /* As begin_burst() says. */
+    deadline = rte_get_tsc_cycles() + MAX_BURST_MS * rte_get_tsc_hz() / 1000;
+    atomic_read_relaxed(&device->n_started, &n);
+    for (int i = 0; i < n; i++) {
+        struct vhost_queue *q = vhost_device_queue(device, i);
+        bool translating;
+
+        for (;;) {
+            atomic_read_explicit(&q->translating, &translating,
+                                 memory_order_acquire);
+            if (!translating || rte_get_tsc_cycles() > deadline) {
+                break;
+            }
+            rte_delay_us_sleep(10);
+        }
+    }
 }
 
 static bool
@@ -185,6 +263,7 @@ const struct vhost_datapath vhost_datapath_rte = {
     .n_pending = rte_n_pending,
     .is_stalled = rte_is_stalled,
     .start = rte_start,
+    .set_translations_changing = rte_set_translations_changing,
     .get_stats = rte_get_stats,
     .reset_stats = rte_reset_stats,
 };

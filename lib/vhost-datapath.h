@@ -80,9 +80,10 @@ struct vhost_queue {
     OVSRCU_TYPE(struct vhost_hold *) hold;
 
     /* For vhost_datapath_rte: was it started?  Was the guest told that it need
-     * not notify us? */
+     * not notify us?  Is a burst under way that translates addresses? */
     atomic_bool usable;
     atomic_bool quiet;
+    atomic_bool translating;
 
     /* For vhost_datapath_native. */
     OVSRCU_TYPE(struct virtq *) virtq;  /* &'storage' while it runs. */
@@ -147,6 +148,11 @@ struct vhost_datapath {
     /* Frees what is left of 'q', without a word to librte_vhost. */
     void (*release)(struct vhost_queue *q);
 
+    /* librte_vhost is about to change translations of addresses ('changing'),
+     * or has done so.  In between, no burst runs.  Does not call librte_vhost.
+     * Null for a data path without such addresses. */
+    void (*set_translations_changing)(struct vhost_device *, bool changing);
+
     /* Reads what was counted on 'q' since the device started.  Returns false
      * if that cannot be done now.  'reset_stats' says that the same will not
      * be told again. */
@@ -170,6 +176,9 @@ struct vhost_device {
 
     atomic_int n_started;       /* Virtqueues, up to the last one started. */
     atomic_int n_holding;       /* Transmit queues for which packets wait. */
+
+    /* For vhost_datapath_rte: see set_translations_changing(). */
+    atomic_bool translations_changing;
 
     /* Address for which a RARP is to be received once, if not 0: see
      * VHOST_USER_SEND_RARP. */

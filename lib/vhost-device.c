@@ -107,11 +107,11 @@ vhost_device_destroy(struct vhost_device *device,
     }
 }
 
-/* Gives virtqueue 'vring' to the data path.  'is_unsized' says that what
- * librte_vhost has for it is for another size. */
+/* Gives virtqueue 'vring' to the data path, unless 'objection' says why it
+ * cannot be used. */
 void
 vhost_device_start(struct vhost_device *device, unsigned int vring,
-                   bool is_unsized)
+                   const char *objection)
 {
     struct vhost_queue *q = vhost_device_queue(device, vring);
     int n_started;
@@ -121,11 +121,23 @@ vhost_device_start(struct vhost_device *device, unsigned int vring,
     if (!(vring & 1)) {
         vhost_hold_create(q);
     }
-    if (is_unsized) {
-        atomic_store_relaxed(&q->fault, "it was restarted without a size");
+    if (objection) {
+        atomic_store_relaxed(&q->fault, objection);
     } else {
         device->datapath->start(device, q);
     }
+}
+
+/* Has the data path leave virtqueue 'vring', with which it is not in a burst,
+ * alone from now on, because of 'fault'. */
+void
+vhost_device_condemn(struct vhost_device *device, unsigned int vring,
+                     const char *fault)
+{
+    struct vhost_queue *q = vhost_device_queue(device, vring);
+
+    atomic_store_relaxed(&q->fault, fault);
+    atomic_store_relaxed(&q->usable, false);
 }
 
 /* Takes virtqueues away from the data path, which may go on using them until

@@ -37,7 +37,9 @@ void vhost_device_free(struct vhost_device *);
 void vhost_device_destroy(struct vhost_device *, struct vhost_counters *);
 
 void vhost_device_start(struct vhost_device *, unsigned int vring,
-                        bool is_unsized);
+                        const char *objection);
+void vhost_device_condemn(struct vhost_device *, unsigned int vring,
+                          const char *fault);
 bool vhost_device_suspend(struct vhost_device *, unsigned int first,
                           unsigned int n);
 void vhost_device_stop(struct vhost_device *, unsigned int first,

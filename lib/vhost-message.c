@@ -107,8 +107,8 @@ vhost_message_parse(const void *message, struct vhost_message *m)
            sizeof m->payload);
     memcpy(&m->value, (const char *) message + PAYLOAD_OFFSET + 4,
            sizeof m->value);
-    memcpy(&m->offset, (const char *) message + PAYLOAD_OFFSET + 8,
-           sizeof m->offset);
+    memcpy(m->more, (const char *) message + PAYLOAD_OFFSET + 8,
+           sizeof m->more);
     m->request = request;
     m->scope = (request > UINT8_MAX ? VHOST_SCOPE_DEVICE
                 : memchr(harmless, request, sizeof harmless)
@@ -170,7 +170,7 @@ vhost_message_objection(const struct vhost_message *m, int vid)
                 ? "the size of a ring in use cannot change" : NULL);
     case VHOST_REQUEST_SET_LOG_BASE:
         /* It would add the offset twice, and write there. */
-        return m->offset ? "the log has an offset" : NULL;
+        return m->more[0] ? "the log has an offset" : NULL;
     case VHOST_REQUEST_GET_INFLIGHT_FD:
     case VHOST_REQUEST_SET_INFLIGHT_FD:
         /* It would use any amount of memory, or believe what is in it. */

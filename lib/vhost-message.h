@@ -32,6 +32,7 @@ enum vhost_request {
     VHOST_REQUEST_SET_MEM_TABLE = 5,
     VHOST_REQUEST_SET_LOG_BASE = 6,
     VHOST_REQUEST_SET_VRING_NUM = 8,
+    VHOST_REQUEST_SET_VRING_ADDR = 9,
     VHOST_REQUEST_SET_VRING_BASE = 10,
     VHOST_REQUEST_GET_VRING_BASE = 11,
     VHOST_REQUEST_SET_VRING_CALL = 13,
@@ -56,7 +57,7 @@ struct vhost_message {
     unsigned int vring;         /* That it names, if it names one. */
     uint64_t payload;           /* Its first 8 bytes... */
     uint32_t value;             /* ...the upper half of which is this... */
-    uint64_t offset;            /* ...and the next 8 bytes. */
+    uint64_t more[3];           /* ...and the next 24 bytes. */
 };
 
 void vhost_message_parse(const void *, struct vhost_message *);

@@ -42,6 +42,7 @@
 #include "vhost-device.h"
 #include "vhost-dma.h"
 #include "vhost-guard.h"
+#include "vhost-iotlb.h"
 #include "vhost-mapping.h"
 #include "vhost-message.h"
 #include "vhost-socket.h"
@@ -92,6 +93,7 @@ struct vhost_conn {
     bool unsized[VHOST_MAX_VRINGS];     /* Must be given a size anew? */
     int call_vring;             /* Whose SET_VRING_CALL is handled, or -1. */
     bool translating;           /* Is an IOTLB_MSG handled? */
+    struct vhost_iotlb *iotlb;  /* Of a guest with an IOMMU, or NULL. */
     struct vhost_device *device;        /* Published by us, or NULL. */
     bool waiting;                       /* Ready, but another one's runs. */
     bool is_guest;                      /* Did a device ever run? */
@@ -544,6 +546,7 @@ static void
 free_conn(struct vhost_conn *conn)
 {
     vhost_mapping_unref(conn->mapping);
+    free(conn->iotlb);
     free(conn);
 }
 
@@ -559,6 +562,14 @@ remove_conn(struct vhost_conn *conn)
     free_conn(conn);
 }
 
+/* Why 'vring' of 'conn' cannot be used, or NULL. */
+static const char *
+objection_to_vring(const struct vhost_conn *conn, unsigned int vring)
+{
+    return (conn->unsized[vring] ? "it was restarted without a size"
+            : vhost_iotlb_objection(conn->iotlb, vring));
+}
+
 /* Starts those of 'n' virtqueues of 'device', from 'first' on, that the guest
  * has enabled. */
 static void
@@ -567,7 +578,7 @@ start_queues(const struct vhost_conn *conn, struct vhost_device *device,
 {
     for (unsigned int i = first; i < first + n; i++) {
         if (conn->enabled[i]) {
-            vhost_device_start(device, i, conn->unsized[i]);
+            vhost_device_start(device, i, objection_to_vring(conn, i));
         }
     }
 }
@@ -799,7 +810,8 @@ set_enabled(struct vhost_conn *conn, uint16_t vring, bool enable)
         struct vhost_queue *q = vhost_device_queue(conn->device, vring);
 
         if (enable) {
-            vhost_device_start(conn->device, vring, conn->unsized[vring]);
+            vhost_device_start(conn->device, vring,
+                               objection_to_vring(conn, vring));
         }
         atomic_store_relaxed(&q->enabled, enable);
         vhost_device_map_txqs(conn->device, conn->enabled);
@@ -950,6 +962,24 @@ note_unsized(struct vhost_conn *conn, const struct vhost_message *m)
     }
 }
 
+/* Has no burst of 'device' run while translations are 'changing', and none that
+ * uses a virtqueue of which they show that it cannot be used. */
+static void
+set_translations_changing(const struct vhost_conn *conn,
+                          struct vhost_device *device, bool changing)
+{
+    if (device->datapath->set_translations_changing) {
+        device->datapath->set_translations_changing(device, changing);
+    }
+    for (unsigned int i = 0; changing && i < VHOST_MAX_VRINGS; i++) {
+        const char *objection = vhost_iotlb_objection(conn->iotlb, i);
+
+        if (objection) {
+            vhost_device_condemn(device, i, objection);
+        }
+    }
+}
+
 /* librte_vhost calls these two around each message.  Between them, it may
  * change rings and memory under a running device.  They see also the one pass
  * that changes the guest's memory. */
@@ -979,8 +1009,10 @@ before_message_cb(int vid, void *message)
         return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
     }
     note_unsized(conn, &m);
+    vhost_iotlb_consider(&conn->iotlb, &m, vid);
     vhost_message_range(&m, &first, &n);
     if (device) {
+        set_translations_changing(conn, device, conn->translating);
         if (vhost_device_suspend(device, first, n)) {
             wait_for_data_path(conn->session);
         }
@@ -1040,6 +1072,9 @@ after_message_cb(int vid, void *message)
         set_enabled(conn, m.vring, false);
     }
     device = running_device(conn);
+    if (device) {
+        set_translations_changing(conn, device, false);
+    }
     if (device && device->datapath->suspend) {
         vhost_message_range(&m, &first, &n);
         ovs_mutex_lock(&conn->session->mutex);

@@ -28,6 +28,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <rte_spinlock.h>
@@ -42,6 +43,8 @@
 #define MAX_DEVICES 32
 #define MAX_VRINGS 256
 #define MAX_BURST 32
+/* As much of a message as the provider looks at: 44 bytes. */
+#define MESSAGE_WORDS 11
 
 #define STATS                                           \
     STAT(good_packets)                                  \
@@ -933,7 +936,7 @@ void
 guest_set_memory(int vid, size_t size)
 {
     struct device *dev = begin_message(vid);
-    uint32_t message[8] = { 5 };        /* As much as is looked at. */
+    uint32_t message[MESSAGE_WORDS] = { 5 };
 
     dev->extern_ops->pre_msg_handle(vid, message);
     unmap_memory(dev);
@@ -981,29 +984,63 @@ guest_message(int vid, uint32_t request, const void *payload, size_t size)
     return accepted;
 }
 
+/* As far as it matters here. */
+struct iotlb_message {
+    uint32_t header[3];
+    uint64_t address, size, user_address;
+    uint8_t permissions, type;
+    uint8_t rest[6];
+} __attribute__((packed));
+BUILD_ASSERT_DECL(sizeof(struct iotlb_message) == 4 * MESSAGE_WORDS);
+
+/* Handles 'message', which no burst must meet. */
+static void
+change_translations(int vid, struct iotlb_message *message, bool of_rings)
+{
+    struct device *dev = begin_message(vid);
+
+    dev->extern_ops->pre_msg_handle(vid, message);
+    for (unsigned int i = 0; i < dev->n_vrings; i++) {
+        struct stub_vring *vring = dev->vrings[i];
+
+        if (!rte_spinlock_trylock(&vring->access_lock)) {
+            stub_vhost.n_late_calls++;
+            continue;
+        }
+        vring->late = true;
+        vring->access_ok &= !of_rings;
+        rte_spinlock_unlock(&vring->access_lock);
+    }
+    rte_delay_us_block(10);
+    for (unsigned int i = 0; i < dev->n_vrings; i++) {
+        dev->vrings[i]->late = !dev->running;
+    }
+    dev->extern_ops->post_msg_handle(vid, message);
+    finish_message(dev, false);
+    end_message(dev);
+}
+
 /* IOTLB_MSG, to forget translations, also those of the rings.  Returns the size
  * that the library gets to see. */
 uint64_t
 guest_invalidate(int vid, uint64_t address, uint64_t size)
 {
-    struct device *dev = begin_message(vid);
-    struct {
-        uint32_t header[3];
-        uint64_t address, size, user_address;
-        uint8_t permissions, type;
-    } __attribute__((packed)) message = {
+    struct iotlb_message message = {
         .header = { 22 }, .address = address, .size = size, .type = 3,
     };
 
-    dev->extern_ops->pre_msg_handle(vid, &message);
-    for (unsigned int i = 0; i < dev->n_vrings; i++) {
-        dev->vrings[i]->access_ok = false;
-    }
-    dev->extern_ops->post_msg_handle(vid, &message);
-    finish_message(dev, false);
-    end_message(dev);
+    change_translations(vid, &message, true);
     ovs_assert(message.address == address && message.type == 3);
     return message.size;
+}
+
+/* IOTLB_MSG, with a translation that was missing. */
+void
+guest_translate(int vid)
+{
+    struct iotlb_message message = { .header = { 22 }, .size = 4096, .type = 2 };
+
+    change_translations(vid, &message, false);
 }
 
 /* SET_VRING_ADDR, SET_VRING_KICK and so on, SET_VRING_ENABLE. */
@@ -1011,7 +1048,7 @@ void
 guest_set_vring(int vid, unsigned int vring, bool enable)
 {
     struct device *dev = begin_message(vid);
-    uint32_t message[8] = { 18, 0, 8, vring, enable };
+    uint32_t message[MESSAGE_WORDS] = { 18, 0, 8, vring, enable };
 
     if (!dev) {
         return;

@@ -70,8 +70,9 @@ struct stub_vhost {
 
     const struct rte_vhost_device_ops *ops;
 
-    /* Bursts on a device after destroy_device had returned, and questions
-     * about a device that does not exist. */
+    /* Bursts on a device after destroy_device had returned, or while
+     * translations of addresses change, and questions about a device that does
+     * not exist. */
     unsigned int n_late_calls;
 };
 extern struct stub_vhost stub_vhost;
@@ -85,6 +86,7 @@ void guest_set_features(int vid, uint64_t features);
 void guest_set_mtu(int vid, uint16_t mtu);
 void guest_set_memory(int vid, size_t size);
 uint64_t guest_invalidate(int vid, uint64_t address, uint64_t size);
+void guest_translate(int vid);
 bool guest_message(int vid, uint32_t request, const void *payload,
                    size_t size);
 void guest_set_node(int vid, unsigned int vring, int node);

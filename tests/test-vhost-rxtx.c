@@ -1008,6 +1008,63 @@ test_hold(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     close_port();
 }
 
+static atomic_bool moving;
+static atomic_uint n_moved;
+
+/* Sends what it receives, on one thread for both, as long as 'moving'. */
+static void *
+move_packets(void *arg OVS_UNUSED)
+{
+    struct vhost_device *device = vhost_session_device(port->session);
+    struct rte_mbuf *mbufs[NETDEV_MAX_BURST];
+    bool go_on;
+
+    do {
+        uint16_t n = device->datapath->dequeue(
+            device, &device->rxqs[0], port->mp, mbufs, NETDEV_MAX_BURST,
+            &port->counters);
+
+        if (n) {
+            unsigned int n_sent = device->datapath->enqueue(
+                device, &device->txqs[0], mbufs, n, &port->counters);
+            unsigned int n_before;
+
+            atomic_add(&n_moved, n_sent, &n_before);
+            rte_pktmbuf_free_bulk(mbufs, n);
+        }
+        atomic_read(&moving, &go_on);
+    } while (go_on);
+    return NULL;
+}
+
+/* With an IOMMU, no burst runs while translations change.  The stub counts
+ * those that do. */
+static void
+test_translations(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    unsigned int n_before, n;
+    pthread_t thread;
+
+    start_with(1, UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM);
+    stub_vhost.endless = true;
+    atomic_store(&moving, true);
+    CHECK(!pthread_create(&thread, NULL, move_packets, NULL));
+    for (int i = 0; i < 1000; i++) {
+        guest_translate(vid);
+        rte_delay_us_block(20);
+    }
+    /* They go on after the last. */
+    atomic_read(&n_moved, &n_before);
+    do {
+        rte_delay_us_block(20);
+        atomic_read(&n_moved, &n);
+    } while (n - n_before < 1000);
+    atomic_store(&moving, false);
+    CHECK(!pthread_join(thread, NULL));
+    stub_vhost.endless = false;
+    finish();
+}
+
 const struct vhost_test rxtx_tests[] = {
     { "rxtx-receive", test_receive, true },
     { "rxtx-receive-policed", test_receive_policed, true },
@@ -1022,5 +1079,6 @@ const struct vhost_test rxtx_tests[] = {
     { "rxtx-offloads-by-guest", test_offloads_by_guest, true },
     { "rxtx-contention", test_contention, true },
     { "rxtx-hold", test_hold, true },
+    { "rxtx-translations", test_translations, true },
     { NULL, NULL, false },
 };

@@ -508,6 +508,90 @@ test_iotlb(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_sessions_closed();
 }
 
+/* Has the guest's IOMMU put the page 'address' at 'user_address'. */
+static void
+map_page(int vid, uint64_t address, uint64_t user_address)
+{
+    uint64_t update[] = { address, 4096, user_address, 2 << 8 | 3 };
+
+    CHECK(guest_message(vid, 22, update, sizeof update));
+}
+
+static void
+set_ring_address(int vid, unsigned int vring, uint64_t address)
+{
+    uint64_t addresses[] = {
+        vring, address, address + 0x1800, address + 0x1000, 0
+    };
+
+    CHECK(guest_message(vid, 9, addresses, sizeof addresses));
+}
+
+static const char *
+fault_of(struct vhost_device *device, unsigned int vring)
+{
+    struct vhost_queue *q = vhost_device_queue(device, vring);
+    const char *fault;
+    bool usable;
+
+    atomic_read_relaxed(&q->fault, &fault);
+    atomic_read_relaxed(&q->usable, &usable);
+    CHECK_INT(usable, !fault);
+    return fault ? fault : "";
+}
+
+/* librte_vhost wants each part of a ring in one piece.  With an IOMMU, it may
+ * be in pages from anywhere. */
+static void
+test_scattered_rings(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid = guest_connect(path_of("s0"));
+    struct vhost_device *device;
+
+    guest_set_features(vid, UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM);
+    guest_set_memory(vid, 1024 * 1024);
+    guest_start(vid, 1);
+    device = vhost_session_device(session);
+
+    /* The used ring has parts of two pages.  Others may be anywhere. */
+    set_ring_address(vid, 0, 0x10000);
+    set_ring_address(vid, 1, 0x20000);
+    map_page(vid, 0x10000, 0x4000);
+    map_page(vid, 0x20000, 0x6000);
+    map_page(vid, 0x21000, 0x1000);
+    map_page(vid, 0x22000, 0x2000);
+    map_page(vid, 0x23000, 0x8000);
+    CHECK_STR(fault_of(device, 1), "");
+    map_page(vid, 0x11000, 0x9000);
+    CHECK_STR(fault_of(device, 0), "");
+    map_page(vid, 0x12000, 0x8000);
+    CHECK_STR(fault_of(device, 0), "the guest's IOMMU has its pages scattered");
+    CHECK_STR(fault_of(device, 1), "");
+
+    /* It stays so until the ring is set up anew. */
+    map_page(vid, 0x12000, 0xa000);
+    guest_set_vring(vid, 0, false);
+    guest_set_vring(vid, 0, true);
+    CHECK_STR(fault_of(device, 0), "the guest's IOMMU has its pages scattered");
+    guest_set_vring(vid, 0, false);
+    set_ring_address(vid, 0, 0x10000);
+    guest_set_vring(vid, 0, true);
+    CHECK_STR(fault_of(device, 0), "");
+    map_page(vid, 0x12000, 0xa000);
+    map_page(vid, 0x11000, 0x9000);
+    CHECK_STR(fault_of(device, 0), "");
+
+    /* What was forgotten may come back somewhere else. */
+    guest_invalidate(vid, 0x11000, 0x2000);
+    map_page(vid, 0x11000, 0x1000);
+    map_page(vid, 0x12000, 0x2000);
+    CHECK_STR(fault_of(device, 0), "");
+    guest_disconnect(vid);
+    vhost_session_close(session);
+    check_sessions_closed();
+}
+
 static void
 test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
@@ -1168,6 +1252,7 @@ const struct vhost_test session_tests[] = {
     { "session-second-guest", test_second_guest, true },
     { "session-refusals", test_refusals, true },
     { "session-messages", test_messages, true },
+    { "session-scattered-rings", test_scattered_rings, true },
     { "session-iotlb", test_iotlb, true },
     { "session-stats", test_stats, true },
     { "session-restart", test_restart, true },

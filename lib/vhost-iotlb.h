@@ -1,0 +1,52 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef VHOST_IOTLB_H
+#define VHOST_IOTLB_H 1
+
+/* Where a guest with an IOMMU has its rings.
+ *
+ * The addresses of rings are then the device's (VIRTIO_F_ACCESS_PLATFORM, virtio
+ * 1.2, 6.), and the front end tells, page by page, where that is
+ * (VHOST_USER_IOTLB_MSG).  librte_vhost takes pages that follow each other there
+ * for pages that follow each other in memory.  Linux allocates rings page by
+ * page, so that the pages of a larger one may be anywhere: librte_vhost would
+ * read and write what is beside the first.
+ *
+ * So each translation is looked at before librte_vhost gets it.  A virtqueue of
+ * which a part (descriptors, available ring, used ring) is scattered cannot be
+ * used until it is set up anew.
+ *
+ * All functions are called by librte_vhost's event thread, which handles a
+ * connection's messages.  */
+
+#include <stdbool.h>
+
+struct vhost_iotlb;
+struct vhost_message;
+
+/* Considers 'm', which librte_vhost has not seen yet, of connection 'vid'.
+ * '*iotlb' is a null pointer before the first, made as soon as the guest has an
+ * IOMMU, and the caller's to free(). */
+void vhost_iotlb_consider(struct vhost_iotlb **iotlb,
+                          const struct vhost_message *m, int vid);
+
+/* Why the virtqueue cannot be used, or a null pointer if it can.  'iotlb' may be
+ * null. */
+const char *vhost_iotlb_objection(const struct vhost_iotlb *iotlb,
+                                  unsigned int vring);
+
+#endif /* vhost-iotlb.h */
