@@ -261,13 +261,26 @@ generate() {        # FROM TO COUNT SIZE [DEVICE-NUMBER = 0]
 # has batches of 32 packets, and there is room for a part of one of them, unless
 # the room is a multiple of 32.
 fill_rings() {
+    local n
+    n=$(($(ring_size "$1") + 149))
     for _ in 1 2 3; do
         kill -STOP "$(cat "$2.pid")" "$(cat vswitchd.pid)"
         (sleep 0.5; kill -CONT "$(cat vswitchd.pid)") &
-        generate "$1" "$2" 405 64
+        generate "$1" "$2" $n 64
         kill -CONT "$(cat "$2.pid")"
         in_guest "$2" true || return 1
     done
+}
+
+# The entries of each of the guest's rings.
+ring_size() {       # GUEST
+    in_guest "$1" 'ethtool -g eth0' | awk '/^RX:/ { n = $2 } END { print n }'
+}
+
+# What the switch dropped because a guest's buffers are too small for it, or
+# used up.
+large_drops() {      # PORT
+    echo $(($(port_stat "$1" ovs_tx_small_buffer_drops) + $(port_stat "$1" ovs_tx_failure_drops)))
 }
 
 # Packets on each of the guest's queues, as "10 12".
