@@ -51,6 +51,43 @@ struct vhost_iotlb {
     bool scattered[VHOST_MAX_VRINGS];
 };
 
+static void set_addresses(struct vhost_iotlb *, const struct vhost_message *,
+                          int vid);
+static void set_size(struct vhost_iotlb *, unsigned int vring, uint64_t n);
+static void change_translations(struct vhost_iotlb *,
+                                const struct vhost_message *, int vid);
+
+void
+vhost_iotlb_consider(struct vhost_iotlb **iotlbp,
+                     const struct vhost_message *m, int vid)
+{
+    struct vhost_iotlb *iotlb = *iotlbp;
+    uint64_t features = 0;
+
+    if (m->request == VHOST_REQUEST_SET_VRING_ADDR) {
+        rte_vhost_get_negotiated_features(vid, &features);
+        if (!(features & UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM)) {
+            return;
+        }
+        if (!iotlb) {
+            iotlb = *iotlbp = xzalloc(sizeof *iotlb);
+        }
+        iotlb->packed = (features & UINT64_C(1) << VIRTIO_F_RING_PACKED) != 0;
+        set_addresses(iotlb, m, vid);
+    } else if (m->request == VHOST_REQUEST_SET_VRING_NUM && iotlb) {
+        set_size(iotlb, m->vring, m->value);
+    } else if (m->request == VHOST_REQUEST_IOTLB_MSG && iotlb) {
+        change_translations(iotlb, m, vid);
+    }
+}
+
+const char *
+vhost_iotlb_objection(const struct vhost_iotlb *iotlb, unsigned int vring)
+{
+    return (iotlb && iotlb->scattered[vring]
+            ? "the guest's IOMMU has its pages scattered" : NULL);
+}
+
 /* Virtio 1.2, 2.7 and 2.8.  The parts of a packed ring other than its
  * descriptors are small, and aligned: they are in one page. */
 static void
@@ -147,35 +184,4 @@ change_translations(struct vhost_iotlb *iotlb, const struct vhost_message *m,
             part->is_translated = false;
         }
     }
-}
-
-void
-vhost_iotlb_consider(struct vhost_iotlb **iotlbp,
-                     const struct vhost_message *m, int vid)
-{
-    struct vhost_iotlb *iotlb = *iotlbp;
-    uint64_t features = 0;
-
-    if (m->request == VHOST_REQUEST_SET_VRING_ADDR) {
-        rte_vhost_get_negotiated_features(vid, &features);
-        if (!(features & UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM)) {
-            return;
-        }
-        if (!iotlb) {
-            iotlb = *iotlbp = xzalloc(sizeof *iotlb);
-        }
-        iotlb->packed = (features & UINT64_C(1) << VIRTIO_F_RING_PACKED) != 0;
-        set_addresses(iotlb, m, vid);
-    } else if (m->request == VHOST_REQUEST_SET_VRING_NUM && iotlb) {
-        set_size(iotlb, m->vring, m->value);
-    } else if (m->request == VHOST_REQUEST_IOTLB_MSG && iotlb) {
-        change_translations(iotlb, m, vid);
-    }
-}
-
-const char *
-vhost_iotlb_objection(const struct vhost_iotlb *iotlb, unsigned int vring)
-{
-    return (iotlb && iotlb->scattered[vring]
-            ? "the guest's IOMMU has its pages scattered" : NULL);
 }
