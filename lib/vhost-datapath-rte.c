@@ -35,7 +35,7 @@
 #define MAX_LIBRARY_STATS 64
 
 /* The most that a change of translations waits for bursts. */
-#define MAX_BURST_MS 10
+#define MAX_BURST_MS 100
 
 /* Tells the guest, once, that it need not notify us.  Only here, because the
  * library wants a lock that it holds when it calls back. */
@@ -197,9 +197,9 @@ rte_start(struct vhost_device *device, struct vhost_queue *q)
     atomic_store_relaxed(&q->usable, true);
 }
 
-/* A burst takes microseconds, but may wait for the guest's side to take a
- * request for a translation, which may wait for what is to be changed now:
- * hence not for ever. */
+/* A burst takes microseconds, or longer if its thread loses its CPU.  But it may
+ * wait for the guest's side to take a request for a translation, which may wait
+ * for what is to be changed now: hence not for ever. */
 static void
 rte_set_translations_changing(struct vhost_device *device, bool changing)
 {
