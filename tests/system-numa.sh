@@ -294,6 +294,7 @@ is_as_documented() {
     local file
     for file in "$abs_top_srcdir/Documentation/howto/$1" stdout; do
         sed 's/\(usage\|overhead\): .*/\1: N/; s/memory [0-9]*:[0-9]*,/memory N,/
+             s/data path: [^ ]*$/data path: N/
              s/0x00[0-9a-f]*/ADDRESS/; s/  *[0-9]* of \([0-9]\)/ N of \1/
              s/\( of 256\)  *[^ ]*  *[^ ]*\(  *[0-9]  [tC]\)/\1 RATES\2/
              s/ovs-vhost-[0-9a-f]*-n\([0-9]\)-[0-9]*/ovs-vhost-N-n\1-N/' "$file" > "${file##*/}.plain"
