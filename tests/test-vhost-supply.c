@@ -1,5 +1,6 @@
 /*
  * Copyright (c) 2026 The netdev-vhost Authors.
+ * SPDX-License-Identifier: Apache-2.0
  *
  * Licensed under the Apache License, Version 2.0 (the "License");
  * you may not use this file except in compliance with the License.
