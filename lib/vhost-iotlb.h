@@ -32,7 +32,7 @@
  * used until it is set up anew.
  *
  * All functions are called by librte_vhost's event thread, which handles a
- * connection's messages.  */
+ * connection's messages. */
 
 #include <stdbool.h>
 
