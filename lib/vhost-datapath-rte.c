@@ -81,21 +81,17 @@ enter(struct vhost_device *device, struct vhost_queue *q)
 static inline bool
 begin_burst(struct vhost_device *device, struct vhost_queue *q)
 {
-    if (vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)) {
-        bool changing;
+    bool changing = false;
 
+    if (vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)) {
         /* The fence pairs with that in rte_set_translations_changing(): either
          * this sees the change, or that sees this burst. */
         atomic_store_relaxed(&q->translating, true);
         atomic_thread_fence(memory_order_seq_cst);
         atomic_read_explicit(&device->translations_changing, &changing,
                              memory_order_acquire);
-        if (OVS_UNLIKELY(changing)) {
-            atomic_store_relaxed(&q->translating, false);
-            return false;
-        }
     }
-    if (!enter(device, q)) {
+    if (OVS_UNLIKELY(changing) || !enter(device, q)) {
         atomic_store_relaxed(&q->translating, false);
         return false;
     }

@@ -23,7 +23,6 @@
 #include <stdlib.h>
 
 #include <linux/virtio_config.h>
-#include <linux/virtio_ring.h>
 #include <rte_vhost.h>
 
 #include "util.h"

@@ -1034,13 +1034,18 @@ guest_invalidate(int vid, uint64_t address, uint64_t size)
     return message.size;
 }
 
-/* IOTLB_MSG, with a translation that was missing. */
+/* IOTLB_MSG, that page 'address' is at 'user_address'. */
 void
-guest_translate(int vid)
+guest_translate(int vid, uint64_t address, uint64_t user_address)
 {
-    struct iotlb_message message = { .header = { 22 }, .size = 4096, .type = 2 };
+    struct iotlb_message message = {
+        .header = { 22 }, .address = address, .size = 4096,
+        .user_address = user_address, .permissions = 3, .type = 2,
+    };
+    struct iotlb_message sent = message;
 
     change_translations(vid, &message, false);
+    ovs_assert(!memcmp(&message, &sent, sizeof sent));
 }
 
 /* SET_VRING_ADDR, SET_VRING_KICK and so on, SET_VRING_ENABLE. */

@@ -86,7 +86,7 @@ void guest_set_features(int vid, uint64_t features);
 void guest_set_mtu(int vid, uint16_t mtu);
 void guest_set_memory(int vid, size_t size);
 uint64_t guest_invalidate(int vid, uint64_t address, uint64_t size);
-void guest_translate(int vid);
+void guest_translate(int vid, uint64_t address, uint64_t user_address);
 bool guest_message(int vid, uint32_t request, const void *payload,
                    size_t size);
 void guest_set_node(int vid, unsigned int vring, int node);

@@ -1050,7 +1050,7 @@ test_translations(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     atomic_store(&moving, true);
     CHECK(!pthread_create(&thread, NULL, move_packets, NULL));
     for (int i = 0; i < 1000; i++) {
-        guest_translate(vid);
+        guest_translate(vid, 0, 0);
         rte_delay_us_block(20);
     }
     /* They go on after the last. */

@@ -508,15 +508,6 @@ test_iotlb(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_sessions_closed();
 }
 
-/* Has the guest's IOMMU put the page 'address' at 'user_address'. */
-static void
-map_page(int vid, uint64_t address, uint64_t user_address)
-{
-    uint64_t update[] = { address, 4096, user_address, 2 << 8 | 3 };
-
-    CHECK(guest_message(vid, 22, update, sizeof update));
-}
-
 static void
 set_ring_address(int vid, unsigned int vring, uint64_t address)
 {
@@ -557,20 +548,20 @@ test_scattered_rings(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* The used ring has parts of two pages.  Others may be anywhere. */
     set_ring_address(vid, 0, 0x10000);
     set_ring_address(vid, 1, 0x20000);
-    map_page(vid, 0x10000, 0x4000);
-    map_page(vid, 0x20000, 0x6000);
-    map_page(vid, 0x21000, 0x1000);
-    map_page(vid, 0x22000, 0x2000);
-    map_page(vid, 0x23000, 0x8000);
+    guest_translate(vid, 0x10000, 0x4000);
+    guest_translate(vid, 0x20000, 0x6000);
+    guest_translate(vid, 0x21000, 0x1000);
+    guest_translate(vid, 0x22000, 0x2000);
+    guest_translate(vid, 0x23000, 0x8000);
     CHECK_STR(fault_of(device, 1), "");
-    map_page(vid, 0x11000, 0x9000);
+    guest_translate(vid, 0x11000, 0x9000);
     CHECK_STR(fault_of(device, 0), "");
-    map_page(vid, 0x12000, 0x8000);
+    guest_translate(vid, 0x12000, 0x8000);
     CHECK_STR(fault_of(device, 0), "the guest's IOMMU has its pages scattered");
     CHECK_STR(fault_of(device, 1), "");
 
     /* It stays so until the ring is set up anew. */
-    map_page(vid, 0x12000, 0xa000);
+    guest_translate(vid, 0x12000, 0xa000);
     guest_set_vring(vid, 0, false);
     guest_set_vring(vid, 0, true);
     CHECK_STR(fault_of(device, 0), "the guest's IOMMU has its pages scattered");
@@ -578,14 +569,14 @@ test_scattered_rings(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     set_ring_address(vid, 0, 0x10000);
     guest_set_vring(vid, 0, true);
     CHECK_STR(fault_of(device, 0), "");
-    map_page(vid, 0x12000, 0xa000);
-    map_page(vid, 0x11000, 0x9000);
+    guest_translate(vid, 0x12000, 0xa000);
+    guest_translate(vid, 0x11000, 0x9000);
     CHECK_STR(fault_of(device, 0), "");
 
     /* What was forgotten may come back somewhere else. */
     guest_invalidate(vid, 0x11000, 0x2000);
-    map_page(vid, 0x11000, 0x1000);
-    map_page(vid, 0x12000, 0x2000);
+    guest_translate(vid, 0x11000, 0x1000);
+    guest_translate(vid, 0x12000, 0x2000);
     CHECK_STR(fault_of(device, 0), "");
     guest_disconnect(vid);
     vhost_session_close(session);
