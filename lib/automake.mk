@@ -10,6 +10,7 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-compat.h \
 	lib/vhost-config.c \
 	lib/vhost-config.h \
+	lib/vhost-conn.c \
 	lib/vhost-datapath-native.c \
 	lib/vhost-datapath-rte.c \
 	lib/vhost-datapath.h \
@@ -43,6 +44,7 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-qos.h \
 	lib/vhost-rxtx.c \
 	lib/vhost-rxtx.h \
+	lib/vhost-session-private.h \
 	lib/vhost-session.c \
 	lib/vhost-session.h \
 	lib/vhost-socket.c \

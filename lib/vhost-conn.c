@@ -1,0 +1,839 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+
+#include <config.h>
+
+#include "vhost-session-private.h"
+
+#include <limits.h>
+#include <sys/stat.h>
+
+#include <rte_cycles.h>
+#include <rte_vhost.h>
+
+#include "netdev-provider.h"
+#include "openvswitch/list.h"
+#include "openvswitch/usdt-probes.h"
+#include "openvswitch/vlog.h"
+#include "ovs-thread.h"
+#include "util.h"
+#include "vhost-device.h"
+#include "vhost-guard.h"
+#include "vhost-iotlb.h"
+#include "vhost-mapping.h"
+#include "vhost-message.h"
+#include "vhost-socket.h"
+
+VLOG_DEFINE_THIS_MODULE(vhost_conn);
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
+/* Connections on a socket at a time.  More than one is an exception, and all
+ * sockets share what librte_vhost has. */
+#define MAX_CONNS 8
+
+/* One connection on a session's socket.  There may be more than one for a
+ * moment, when a guest comes back before its end was noticed, but only one has
+ * a running device. */
+struct vhost_conn {
+    struct ovs_list list_node;  /* In session's 'conns'. */
+    struct vhost_session *session;
+    int vid;
+    bool enabled[VHOST_MAX_VRINGS];     /* Which virtqueues are enabled. */
+    struct vhost_guest_memory memory;   /* The guest's, for questions... */
+    struct guest_memory mapped_memory;  /* ...and for access. */
+    struct vhost_mapping *mapping;      /* For zero-copy, or NULL. */
+    uint64_t rarp_address;      /* See VHOST_USER_SEND_RARP, or 0. */
+    bool unsized[VHOST_MAX_VRINGS];     /* Must be given a size anew? */
+    int call_vring;             /* Whose SET_VRING_CALL is handled, or -1. */
+    bool translating;           /* Is an IOTLB_MSG handled? */
+    struct vhost_iotlb *iotlb;  /* Of a guest with an IOMMU, or NULL. */
+    struct vhost_device *device;        /* Published by us, or NULL. */
+    bool waiting;                       /* Ready, but another one's runs. */
+    bool is_guest;                      /* Did a device ever run? */
+};
+
+/* All connections by librte_vhost's identifier.
+ *
+ * librte_vhost calls back for one identifier at a time and gives it to the
+ * next connection, of any session, as soon as it has closed the present one.
+ * An element of 'conns' is therefore cleared before that: by
+ * destroy_connection, or, as that is not called when a session is closed, by
+ * vhost_session_cut_conns(). */
+static ATOMIC(struct vhost_conn *) conns[RTE_MAX_VHOST_DEVICE];
+
+static const struct rte_vhost_user_extern_ops extern_ops;
+
+static void free_conn(struct vhost_conn *);
+static void remove_conn(struct vhost_conn *);
+static struct vhost_device *withdraw_device(struct vhost_conn *conn)
+    OVS_REQUIRES(conn->session->mutex);
+static void end_device(struct vhost_session *, struct vhost_device *);
+static void wait_for_data_path(struct vhost_session *);
+static struct vhost_device *running_device(const struct vhost_conn *);
+static void take_rarp(struct vhost_conn *, struct vhost_device *);
+static void run_waiting(struct vhost_session *);
+static void update_demand(struct vhost_session *, struct vhost_conn *);
+
+/* Begins to close 'session': callbacks find no connection of it any more, and
+ * none may run a device.  Returns the one that was running, or NULL. */
+struct vhost_device *
+vhost_session_cut_conns(struct vhost_session *session)
+{
+    struct vhost_device *device = NULL;
+    struct vhost_conn *conn;
+
+    ovs_mutex_lock(&session->mutex);
+    session->closing = true;
+    LIST_FOR_EACH (conn, list_node, &session->conns) {
+        if (conn->device) {
+            device = withdraw_device(conn);
+            vhost_device_suspend(device, 0, VHOST_MAX_VRINGS);
+            vhost_device_stop(device, 0, VHOST_MAX_VRINGS);
+        }
+        atomic_store_relaxed(&conns[conn->vid], NULL);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    return device;
+}
+
+/* Frees the connections of 'session', of which no callback is under way, and
+ * 'device', which was cut from them and may be NULL. */
+void
+vhost_session_free_conns(struct vhost_session *session,
+                         struct vhost_device *device)
+{
+    struct vhost_conn *conn;
+
+    LIST_FOR_EACH_POP (conn, list_node, &session->conns) {
+        free_conn(conn);
+    }
+    if (device) {
+        end_device(session, device);
+    }
+}
+
+/* Stores the memory of the guest whose device is running in '*memory', none if
+ * there is no such guest.
+ *
+ * The guest's side may change its memory at any time, and librte_vhost then
+ * unmaps it: the mappings may be asked about, but not be accessed. */
+void
+vhost_session_get_memory(struct vhost_session *session,
+                         struct vhost_guest_memory *memory)
+{
+    struct vhost_conn *conn;
+
+    memory->n_regions = 0;
+    ovs_mutex_lock(&session->mutex);
+    LIST_FOR_EACH (conn, list_node, &session->conns) {
+        if (conn->device) {
+            *memory = conn->memory;
+        }
+    }
+    ovs_mutex_unlock(&session->mutex);
+}
+
+static struct vhost_conn *
+lookup_conn(int vid)
+{
+    struct vhost_conn *conn = NULL;
+
+    if (vid >= 0 && vid < ARRAY_SIZE(conns)) {
+        atomic_read_relaxed(&conns[vid], &conn);
+    }
+    return conn;
+}
+
+/* Wakes up those who show the state of 'session' or poll its queues. */
+static void
+notify(struct vhost_session *session)
+{
+    netdev_change_seq_changed(session->netdev);
+}
+
+static int
+new_connection_cb(int vid)
+{
+    char path[PATH_MAX];
+    struct vhost_session *session;
+    struct vhost_conn *conn;
+    bool welcome;
+    int fd;
+
+    if (vid < 0 || vid >= ARRAY_SIZE(conns)
+        || rte_vhost_get_ifname(vid, path, sizeof path)) {
+        return -1;
+    }
+    session = vhost_session_find(path);
+    if (!session) {
+        VLOG_ERR("vHost Device '%s' can't be added - name not found", path);
+        return -1;
+    }
+
+    conn = xzalloc(sizeof *conn);
+    conn->session = session;
+    conn->vid = vid;
+    conn->call_vring = -1;
+    atomic_store_relaxed(&vhost_guard_lost[vid], false);
+    ovs_mutex_lock(&session->mutex);
+    welcome = (!session->closing
+               && ovs_list_size(&session->conns) < MAX_CONNS);
+    if (welcome) {
+        ovs_list_push_back(&session->conns, &conn->list_node);
+        atomic_store_relaxed(&conns[vid], conn);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    if (!welcome) {
+        static struct vlog_rate_limit rl_conns = VLOG_RATE_LIMIT_INIT(1, 1);
+
+        VLOG_WARN_RL(&rl_conns, "vHost Device '%s': too many connections, one "
+                     "more is refused", session->path);
+        free(conn);
+        return -1;
+    }
+    OVS_USDT_PROBE(netdev_vhost, connected, session->path, vid);
+    atomic_read_relaxed(&session->fd, &fd);
+    fd = vhost_socket_limit_waiting(session->path, fd);
+    atomic_store_relaxed(&session->fd, fd);
+    rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
+    return 0;
+}
+
+static void
+destroy_connection_cb(int vid)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    struct vhost_session *session;
+    bool has_guest = false;
+
+    if (!conn) {
+        return;
+    }
+    session = conn->session;
+    remove_conn(conn);
+
+    vhost_tally_end(&session->tally, vid);
+
+    ovs_mutex_lock(&session->mutex);
+    LIST_FOR_EACH (conn, list_node, &session->conns) {
+        has_guest |= conn->is_guest;
+    }
+    if (!has_guest) {
+        session->supply.wanted.has_guest = false;
+        session->supply.wanted.n_rxqs = session->supply.wanted.n_txqs = 1;
+        vhost_supply_review(&session->supply);
+    }
+    ovs_mutex_unlock(&session->mutex);
+
+    OVS_USDT_PROBE(netdev_vhost, disconnected, session->path, vid);
+    VLOG_INFO("vHost Device '%s' connection has been destroyed",
+              session->path);
+}
+
+static void
+free_conn(struct vhost_conn *conn)
+{
+    vhost_mapping_unref(conn->mapping);
+    free(conn->iotlb);
+    free(conn);
+}
+
+static void
+remove_conn(struct vhost_conn *conn)
+{
+    struct vhost_session *session = conn->session;
+
+    ovs_mutex_lock(&session->mutex);
+    ovs_list_remove(&conn->list_node);
+    atomic_store_relaxed(&conns[conn->vid], NULL);
+    ovs_mutex_unlock(&session->mutex);
+    free_conn(conn);
+}
+
+/* Why 'vring' of 'conn' cannot be used, or NULL. */
+static const char *
+objection_to_vring(const struct vhost_conn *conn, unsigned int vring)
+{
+    return (conn->unsized[vring] ? "it was restarted without a size"
+            : vhost_iotlb_objection(conn->iotlb, vring));
+}
+
+/* Starts those of 'n' virtqueues of 'device', from 'first' on, that the guest
+ * has enabled. */
+static void
+start_queues(const struct vhost_conn *conn, struct vhost_device *device,
+             unsigned int first, unsigned int n)
+{
+    for (unsigned int i = first; i < first + n; i++) {
+        if (conn->enabled[i]) {
+            vhost_device_start(device, i, objection_to_vring(conn, i));
+        }
+    }
+}
+
+/* Has the switch leave to the port of 'session' what a guest with 'features'
+ * takes.  Threads that saw nothing of it yet send packets without requests to
+ * the next device; those that prepared packets for the last one are waited for
+ * before there is another. */
+static void
+set_tx_offloads(struct vhost_session *session, uint64_t features)
+{
+    session->netdev->ol_flags = vhost_tx_offloads(features,
+                                                  session->large_packets);
+}
+
+/* Makes 'device' the running device of 'conn' and its session, unless the
+ * session has one or is about to be closed. */
+static bool
+publish_device(struct vhost_conn *conn, struct vhost_device *device)
+{
+    struct vhost_session *session = conn->session;
+    unsigned int n_vrings = rte_vhost_get_vring_num(conn->vid);
+    bool usable[VHOST_MAX_VRINGS] = { false };
+    bool publish;
+
+    /* VHOST_USER_RESET_OWNER takes rings away without a word. */
+    for (unsigned int i = 0; i < MIN(n_vrings, VHOST_MAX_VRINGS); i++) {
+        struct rte_vhost_vring vring;
+
+        usable[i] = (!rte_vhost_get_vhost_vring(conn->vid, i, &vring)
+                     && vring.size);
+    }
+
+    ovs_mutex_lock(&session->mutex);
+    conn->waiting = ovsrcu_get_protected(struct vhost_device *,
+                                         &session->device) != NULL;
+    publish = !conn->waiting && !session->closing;
+    if (publish) {
+        for (unsigned int i = 0; i < VHOST_MAX_VRINGS; i++) {
+            conn->enabled[i] &= usable[i];
+        }
+        for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+            atomic_init(&device->rxqs[i].enabled, conn->enabled[2 * i + 1]);
+        }
+        start_queues(conn, device, 0, VHOST_MAX_VRINGS);
+        take_rarp(conn, device);
+        conn->device = device;
+        conn->is_guest = true;
+        vhost_device_map_txqs(conn->device, conn->enabled);
+        session->supply.wanted.has_guest = true;
+        session->supply.wanted.node = device->node;
+        set_tx_offloads(session, device->features);
+        ovsrcu_set(&session->device, device);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    return publish;
+}
+
+/* Takes the running device of 'conn' away from the data path, which may go on
+ * using it until wait_for_data_path() returns. */
+static struct vhost_device *
+withdraw_device(struct vhost_conn *conn)
+{
+    struct vhost_device *device = conn->device;
+
+    conn->device = NULL;
+    ovsrcu_set(&conn->session->device, NULL);
+    set_tx_offloads(conn->session, 0);
+    return device;
+}
+
+/* The end of a grace period, as seen by the one who waits for it. */
+struct grace {
+    struct ovs_refcount refcount;
+    atomic_bool over;
+};
+
+static void
+grace_unref(struct grace *grace)
+{
+    if (ovs_refcount_unref(&grace->refcount) == 1) {
+        free(grace);
+    }
+}
+
+static void
+grace_end(struct grace *grace)
+{
+    atomic_store_explicit(&grace->over, true, memory_order_release);
+    grace_unref(grace);
+}
+
+/* Waits until all threads have quiesced, so that none uses a device of
+ * 'session' that was withdrawn before, or its guest's memory.
+ *
+ * This is ovsrcu_synchronize(), except that it gives up when the session is
+ * closed.  Whoever does that has seen to it that no thread uses the port,
+ * waits for librte_vhost's event thread, which calls this, and may hold a lock
+ * that the threads waited for want. */
+static void
+wait_for_data_path(struct vhost_session *session)
+{
+    struct grace *grace = xmalloc(sizeof *grace);
+    bool done;
+
+    ovs_refcount_init(&grace->refcount);
+    ovs_refcount_ref(&grace->refcount);
+    atomic_init(&grace->over, false);
+    ovsrcu_postpone(grace_end, grace);
+    ovsrcu_quiesce_start();     /* librte_vhost's threads know no RCU. */
+
+    for (;;) {
+        atomic_read_explicit(&grace->over, &done, memory_order_acquire);
+        ovs_mutex_lock(&session->mutex);
+        done |= session->closing;
+        ovs_mutex_unlock(&session->mutex);
+        if (done) {
+            break;
+        }
+        rte_delay_us_sleep(100);    /* xnanosleep() would end quiescence. */
+    }
+    grace_unref(grace);
+}
+
+/* Gives 'conn', which librte_vhost says is ready, a running device if its
+ * session has none. */
+static void
+run_device(struct vhost_conn *conn)
+{
+    struct vhost_session *session = conn->session;
+    struct vhost_device *device = vhost_device_create(
+        conn->vid, session->library_only, session->large_packets,
+        &conn->mapped_memory, conn->mapping);
+    bool copies = session->zero_copy && !device->mapping;
+    int node = device->node;
+
+    if (!publish_device(conn, device)) {
+        vhost_device_free(device);
+        VLOG_ERR_RL(&rl, "vHost Device '%s': a second guest wants to use the "
+                    "socket while the first is connected, and has to wait; "
+                    "give each guest a port of its own", session->path);
+        return;
+    }
+
+    vhost_tally_start(&session->tally, device);
+
+    OVS_USDT_PROBE(netdev_vhost, ready, session->path, conn->vid, node);
+    VLOG_INFO("vHost Device '%s' has been added on numa node %i",
+              session->path, node);
+    if (copies) {
+        VLOG_INFO("vHost Device '%s': dq-zero-copy has no effect for this "
+                  "guest, its packets are copied", session->path);
+    }
+    update_demand(session, conn);
+}
+
+/* Lets a connection of 'session' that is waiting for its turn run its
+ * device. */
+static void
+run_waiting(struct vhost_session *session)
+{
+    struct vhost_conn *conn, *next = NULL;
+
+    ovs_mutex_lock(&session->mutex);
+    LIST_FOR_EACH (conn, list_node, &session->conns) {
+        next = conn->waiting ? conn : next;
+    }
+    ovs_mutex_unlock(&session->mutex);
+    if (next) {
+        run_device(next);
+    }
+}
+
+static int
+new_device_cb(int vid)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+
+    if (!conn) {
+        return -1;
+    }
+    /* After an error, librte_vhost would not tell us when the device stops. */
+    run_device(conn);
+    return 0;
+}
+
+static void
+destroy_device_cb(int vid)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    struct vhost_device *device = NULL;
+    struct vhost_session *session;
+
+    if (!conn) {
+        return;
+    }
+    session = conn->session;
+
+    ovs_mutex_lock(&session->mutex);
+    conn->waiting = false;
+    if (conn->device) {
+        device = withdraw_device(conn);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    if (!device) {
+        return;
+    }
+    notify(session);
+    vhost_device_suspend(device, 0, VHOST_MAX_VRINGS);
+    wait_for_data_path(session);
+    vhost_device_stop(device, 0, VHOST_MAX_VRINGS);
+    vhost_device_hand_back(device, 0, VHOST_MAX_VRINGS);
+    vhost_tally_stop(&session->tally);
+
+    end_device(session, device);
+    run_waiting(session);
+}
+
+/* Destroys 'device' of 'session', which nobody uses any more. */
+static void
+end_device(struct vhost_session *session, struct vhost_device *device)
+{
+    OVS_USDT_PROBE(netdev_vhost, removed, session->path, device->vid);
+    vhost_device_destroy(device, session->counters);
+    VLOG_INFO("vHost Device '%s' has been removed", session->path);
+}
+
+static void
+set_enabled(struct vhost_conn *conn, uint16_t vring, bool enable)
+{
+    struct vhost_session *session = conn->session;
+
+    ovs_mutex_lock(&session->mutex);
+    conn->enabled[vring] = enable;
+    if (conn->device) {
+        struct vhost_queue *q = vhost_device_queue(conn->device, vring);
+
+        if (enable) {
+            vhost_device_start(conn->device, vring,
+                               objection_to_vring(conn, vring));
+        }
+        atomic_store_relaxed(&q->enabled, enable);
+        vhost_device_map_txqs(conn->device, conn->enabled);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    update_demand(session, conn);
+}
+
+static int
+vring_state_changed_cb(int vid, uint16_t vring, int enable)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    bool is_rx = vring & 1;
+    struct vhost_device *device;
+
+    if (!conn || vring >= VHOST_MAX_VRINGS) {
+        return 0;
+    }
+
+    /* SET_VRING_CALL disables a ring that is in use, then enables it.
+     * Meanwhile, we can go on. */
+    device = running_device(conn);
+    if (device && vring == conn->call_vring && conn->enabled[vring]
+        && device->datapath->renew_call) {
+        return 0;
+    }
+    /* Without the translation of a ring's own addresses, librte_vhost calls it
+     * disabled.  It asks for the translation when the ring is used. */
+    if (device && conn->translating && conn->enabled[vring]) {
+        return 0;
+    }
+
+    set_enabled(conn, vring, enable);
+    OVS_USDT_PROBE(netdev_vhost, queue_state, conn->session->path, vring,
+                   enable);
+    VLOG_INFO("State of queue %d ( %s_qid %d ) of vhost device '%s' changed "
+              "to \'%s\'", vring, is_rx ? "rx" : "tx", vring / 2,
+              conn->session->path, enable ? "enabled" : "disabled");
+    return 0;
+}
+
+const struct rte_vhost_device_ops vhost_conn_device_ops = {
+    .new_device = new_device_cb,
+    .destroy_device = destroy_device_cb,
+    .vring_state_changed = vring_state_changed_cb,
+    .new_connection = new_connection_cb,
+    .destroy_connection = destroy_connection_cb,
+};
+
+/* Replaces our mapping of the memory of the guest on 'conn', if its packets are
+ * not to be copied, by that of 'table', or none. */
+static void
+set_mapping(struct vhost_conn *conn, const struct rte_vhost_memory *table)
+{
+    struct vhost_session *session = conn->session;
+    const char *name = netdev_get_name(session->netdev);
+    char *message;
+
+    vhost_mapping_unref(conn->mapping);
+    conn->mapping = NULL;
+    if (table && session->zero_copy) {
+        conn->mapping = vhost_mapping_create(table, name, &message);
+        if (!conn->mapping) {
+            VLOG_WARN_RL(&rl, "%s: no zero-copy, because we cannot keep the "
+                         "guest's memory: %s", name, message);
+            free(message);
+        }
+    }
+}
+
+/* Notes the memory of the guest on 'conn', or none.
+ *
+ * Only librte_vhost's event thread may ask the library for it: in other
+ * threads the table could be freed in the middle of the answer. */
+static void
+set_memory(struct vhost_conn *conn, const struct rte_vhost_memory *table)
+{
+    struct vhost_guest_memory memory = { .n_regions = 0 };
+    struct guest_memory *mapped = &conn->mapped_memory;
+    struct vhost_mapping *old = NULL;
+
+    mapped->n_regions = 0;
+    for (uint32_t i = 0; table && i < table->nregions; i++) {
+        const struct rte_vhost_mem_region *src = &table->regions[i];
+        struct stat s;
+
+        guest_memory_add(mapped, src->guest_phys_addr, src->size,
+                         (void *) (uintptr_t) src->host_user_addr);
+        if (memory.n_regions < VHOST_MAX_REGIONS
+            && vhost_guard_is_memory(src->fd) && !fstat(src->fd, &s)) {
+            memory.regions[memory.n_regions++] = (struct vhost_guest_region) {
+                .guest_address = src->guest_phys_addr,
+                .size = src->size,
+                .mapping = (const void *) (uintptr_t) src->host_user_addr,
+                .fd = src->fd,
+                .device = s.st_dev,
+                .inode = s.st_ino,
+            };
+        }
+    }
+    set_mapping(conn, table);
+    ovs_mutex_lock(&conn->session->mutex);
+    conn->memory = memory;
+    if (conn->device) {
+        conn->device->memory = *mapped;
+        if (conn->device->datapath == &vhost_datapath_native) {
+            old = conn->device->mapping;
+            conn->device->mapping = vhost_mapping_ref(conn->mapping);
+        }
+    }
+    ovs_mutex_unlock(&conn->session->mutex);
+    vhost_mapping_unref(old);
+}
+
+/* Has 'device' of 'conn' receive the RARP that was asked for, if any. */
+static void
+take_rarp(struct vhost_conn *conn, struct vhost_device *device)
+{
+    if (conn->rarp_address) {
+        atomic_store_relaxed(&device->rarp_address, conn->rarp_address);
+        conn->rarp_address = 0;
+    }
+}
+
+/* Returns the running device of 'conn', or NULL.  It stays for as long as the
+ * callback of librte_vhost that asks for it runs. */
+static struct vhost_device *
+running_device(const struct vhost_conn *conn)
+{
+    struct vhost_device *device;
+
+    ovs_mutex_lock(&conn->session->mutex);
+    device = conn->device;
+    ovs_mutex_unlock(&conn->session->mutex);
+    return device;
+}
+
+/* Notes the virtqueues for which 'm' may make librte_vhost free what depends
+ * on their size, or leave it as it was for another size or layout. */
+static void
+note_unsized(struct vhost_conn *conn, const struct vhost_message *m)
+{
+    if (m->request == VHOST_REQUEST_SET_VRING_NUM
+        || m->request == VHOST_REQUEST_GET_VRING_BASE) {
+        conn->unsized[m->vring] = true;
+    } else if (vhost_message_changes_layout(m, conn->vid)) {
+        memset(conn->unsized, true, sizeof conn->unsized);
+    }
+}
+
+/* Has no burst of 'device' run while translations are 'changing', and none that
+ * uses a virtqueue of which they show that it cannot be used. */
+static void
+set_translations_changing(const struct vhost_conn *conn,
+                          struct vhost_device *device, bool changing)
+{
+    if (device->datapath->set_translations_changing) {
+        device->datapath->set_translations_changing(device, changing);
+    }
+    for (unsigned int i = 0; changing && i < VHOST_MAX_VRINGS; i++) {
+        const char *objection = vhost_iotlb_objection(conn->iotlb, i);
+
+        if (objection) {
+            vhost_device_condemn(device, i, objection);
+        }
+    }
+}
+
+/* librte_vhost calls these two around each message.  Between them, it may
+ * change rings and memory under a running device.  They see also the one pass
+ * that changes the guest's memory. */
+
+static enum rte_vhost_msg_result
+before_message_cb(int vid, void *message)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    struct vhost_device *device;
+    struct vhost_message m;
+    const char *objection;
+    unsigned int first, n;
+
+    if (!conn) {
+        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+    }
+    /* This thread only ever serves one guest after the other. */
+    vhost_guard_enter(vid);
+    device = running_device(conn);
+    vhost_message_parse(message, &m);
+    conn->translating = m.request == VHOST_REQUEST_IOTLB_MSG;
+    objection = vhost_message_objection(&m, vid);
+    if (objection) {
+        VLOG_WARN_RL(&rl, "vHost Device '%s': refused request %d: %s",
+                     conn->session->path, m.request, objection);
+        vhost_message_spoil(message);
+        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+    }
+    note_unsized(conn, &m);
+    vhost_iotlb_consider(&conn->iotlb, &m, vid);
+    vhost_message_range(&m, &first, &n);
+    if (device) {
+        set_translations_changing(conn, device, conn->translating);
+        if (vhost_device_suspend(device, first, n)) {
+            wait_for_data_path(conn->session);
+        }
+        ovs_mutex_lock(&conn->session->mutex);
+        if (conn->device) {     /* The session may be closed by now. */
+            if (vhost_message_stops_ring(&m)) {
+                vhost_device_stop(device, first, n);
+            }
+            vhost_device_hand_back(device, first, n);
+        }
+        ovs_mutex_unlock(&conn->session->mutex);
+    }
+    if (m.request == VHOST_REQUEST_SET_MEM_TABLE) {
+        set_memory(conn, NULL);
+    } else if (m.request == VHOST_REQUEST_RESET_OWNER) {
+        /* librte_vhost forgets all rings without a word. */
+        memset(conn->enabled, 0, sizeof conn->enabled);
+    } else if (m.request == VHOST_REQUEST_IOTLB_MSG) {
+        vhost_message_limit_range(message);
+    }
+    conn->call_vring = (m.request == VHOST_REQUEST_SET_VRING_CALL
+                        ? m.vring : -1);
+    return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+/* Not called after a message that failed: what it concerned stays stopped. */
+static enum rte_vhost_msg_result
+after_message_cb(int vid, void *message)
+{
+    struct vhost_conn *conn = lookup_conn(vid);
+    struct rte_vhost_memory *table;
+    struct vhost_device *device;
+    struct vhost_message m;
+    unsigned int first, n;
+
+    if (!conn) {
+        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+    }
+    vhost_message_parse(message, &m);
+    if (m.request == VHOST_REQUEST_SET_MEM_TABLE
+        && !rte_vhost_get_mem_table(vid, &table)) {
+        set_memory(conn, table);
+        free(table);
+    }
+    if (m.request == VHOST_REQUEST_SET_VRING_NUM) {
+        conn->unsized[m.vring] = false;
+    }
+    if (m.request == VHOST_REQUEST_SEND_RARP) {
+        /* An address has 6 bytes. */
+        conn->rarp_address = m.payload & UINT64_C(0xffffffffffff);
+    }
+    if ((m.request == VHOST_REQUEST_GET_VRING_BASE
+         || (m.request == VHOST_REQUEST_SET_VRING_ENABLE
+             && !(m.payload >> 32)))
+        && conn->enabled[m.vring]) {
+        /* librte_vhost does not say so if it has called it disabled before. */
+        set_enabled(conn, m.vring, false);
+    }
+    device = running_device(conn);
+    if (device) {
+        set_translations_changing(conn, device, false);
+    }
+    if (device && device->datapath->suspend) {
+        vhost_message_range(&m, &first, &n);
+        ovs_mutex_lock(&conn->session->mutex);
+        if (conn->device) {
+            start_queues(conn, device, first, n);
+        }
+        ovs_mutex_unlock(&conn->session->mutex);
+        if (conn->call_vring >= 0) {
+            device->datapath->renew_call(
+                device, vhost_device_queue(device, conn->call_vring));
+        }
+        if (m.request == VHOST_REQUEST_SEND_RARP) {
+            take_rarp(conn, device);
+        }
+    }
+    return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static const struct rte_vhost_user_extern_ops extern_ops = {
+    .pre_msg_handle = before_message_cb,
+    .post_msg_handle = after_message_cb,
+};
+
+/* Finds out what the device of 'conn', if it runs, wants of the port of
+ * 'session', and tells whoever must know. */
+static void
+update_demand(struct vhost_session *session, struct vhost_conn *conn)
+{
+    unsigned int n_vrings = rte_vhost_get_vring_num(conn->vid);
+    bool more = false;
+
+    ovs_mutex_lock(&session->mutex);
+    if (conn->device) {
+        struct vhost_demand *demand = &session->supply.wanted;
+
+        demand->n_rxqs = demand->n_txqs = 1;
+        for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
+            demand->n_txqs = conn->enabled[2 * i] ? i + 1 : demand->n_txqs;
+            demand->n_rxqs = conn->enabled[2 * i + 1] ? i + 1
+                                                      : demand->n_rxqs;
+        }
+        session->supply.n_pairs = MIN(DIV_ROUND_UP(n_vrings, 2),
+                                      VHOST_MAX_QUEUE_PAIRS);
+        more = vhost_supply_review(&session->supply);
+    }
+    ovs_mutex_unlock(&session->mutex);
+
+    if (more) {
+        netdev_request_reconfigure(session->netdev);
+    }
+    notify(session);
+}
