@@ -59,6 +59,7 @@ struct vhost_conn {
     struct vhost_mapping *mapping;      /* For zero-copy, or NULL. */
     uint64_t rarp_address;      /* See VHOST_USER_SEND_RARP, or 0. */
     bool unsized[VHOST_MAX_VRINGS];     /* Must be given a size anew? */
+    bool log_ended;             /* Must there be a new log of dirty pages? */
     int call_vring;             /* Whose SET_VRING_CALL is handled, or -1. */
     bool translating;           /* Is an IOTLB_MSG handled? */
     struct vhost_iotlb *iotlb;  /* Of a guest with an IOMMU, or NULL. */
@@ -711,7 +712,7 @@ before_message_cb(int vid, void *message)
     device = running_device(conn);
     vhost_message_parse(message, &m);
     conn->translating = m.request == VHOST_REQUEST_IOTLB_MSG;
-    objection = vhost_message_objection(&m, vid);
+    objection = vhost_message_objection(&m, vid, conn->log_ended);
     if (objection) {
         VLOG_WARN_RL(&rl, "vHost Device '%s': refused request %d: %s",
                      conn->session->path, m.request, objection);
@@ -719,6 +720,7 @@ before_message_cb(int vid, void *message)
         return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
     }
     note_unsized(conn, &m);
+    conn->log_ended |= vhost_message_ends_log(&m, vid);
     vhost_iotlb_consider(&conn->iotlb, &m, vid);
     vhost_message_range(&m, &first, &n);
     if (device) {
@@ -769,6 +771,9 @@ after_message_cb(int vid, void *message)
     }
     if (m.request == VHOST_REQUEST_SET_VRING_NUM) {
         conn->unsized[m.vring] = false;
+    }
+    if (m.request == VHOST_REQUEST_SET_LOG_BASE) {
+        conn->log_ended = false;
     }
     if (m.request == VHOST_REQUEST_SEND_RARP) {
         /* An address has 6 bytes. */

@@ -152,10 +152,22 @@ vhost_message_changes_layout(const struct vhost_message *m, int vid)
             && (m->payload ^ features) & UINT64_C(1) << VIRTIO_F_RING_PACKED);
 }
 
+/* Has 'm' of connection 'vid' librte_vhost unmap a log of dirty pages whose
+ * address it goes on to use? */
+bool
+vhost_message_ends_log(const struct vhost_message *m, int vid)
+{
+    uint64_t address, size;
+
+    return (m->request == VHOST_REQUEST_RESET_OWNER
+            && !rte_vhost_get_log_base(vid, &address, &size) && address);
+}
+
 /* Returns what would happen in librte_vhost if it obeyed 'm' of connection
- * 'vid' that must not, or NULL. */
+ * 'vid' that must not, or NULL.  'log_ended' tells whether there was a message
+ * that ended the log, and none since that has another. */
 const char *
-vhost_message_objection(const struct vhost_message *m, int vid)
+vhost_message_objection(const struct vhost_message *m, int vid, bool log_ended)
 {
     uint16_t size;
 
@@ -163,7 +175,9 @@ vhost_message_objection(const struct vhost_message *m, int vid)
     case VHOST_REQUEST_SET_FEATURES:
         /* It would go on with addresses that it checked for the old layout. */
         return (vhost_message_changes_layout(m, vid) && is_any_ring_in_use(vid)
-                ? "the layout of rings in use cannot change" : NULL);
+                ? "the layout of rings in use cannot change"
+                : log_ended && m->payload & UINT64_C(1) << VHOST_F_LOG_ALL
+                ? "the log has ended" : NULL);
     case VHOST_REQUEST_SET_VRING_NUM:
         /* It would not check the ring's addresses again. */
         return (is_ring_in_use(vid, m->vring, &size) && m->value != size

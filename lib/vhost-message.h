@@ -65,7 +65,9 @@ void vhost_message_range(const struct vhost_message *, unsigned int *first,
                          unsigned int *n);
 bool vhost_message_stops_ring(const struct vhost_message *);
 bool vhost_message_changes_layout(const struct vhost_message *, int vid);
-const char *vhost_message_objection(const struct vhost_message *, int vid);
+bool vhost_message_ends_log(const struct vhost_message *, int vid);
+const char *vhost_message_objection(const struct vhost_message *, int vid,
+                                    bool log_ended);
 void vhost_message_spoil(void *);
 void vhost_message_limit_range(void *);
 

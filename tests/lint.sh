@@ -3,21 +3,37 @@
 #
 # lint.sh SOURCE-DIRECTORY COMPILER-OPTION...: runs those checkers over the
 # source in git that are installed, from the build directory.  What they are not
-# asked, and why, is all here.
+# asked, and why, is all here.  The last line of the output is
+#
+#     N passed, N failed, N skipped
 
 set -u
 top=$1
 options=("${@:2}")
-status=0
+passed=0 failed=0 skipped=0
 
 # check NAME COMMAND...: has NAME, if it is installed, find nothing.
 check() {
     if ! command -v "$1" > /dev/null; then
-        echo "  LINT     $1 is not installed"
+        skip "$1, because it is not installed"
         return
     fi
     echo "  LINT     $1"
-    "${@:2}" || status=1
+    if "${@:2}"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
+skip() {
+    echo "    skipped: $*"
+    skipped=$((skipped + 1))
+}
+
+finish() {
+    echo "$passed passed, $failed failed, $skipped skipped"
+    exit $(( failed > 0 ))
 }
 
 # files COMMAND...: runs "git COMMAND", which lists files.
@@ -25,15 +41,25 @@ files() {
     git -C "$top" "$@" | sort -u | sed "s,^,$top/,"
 }
 
+if ! git -C "$top" rev-parse 2> /dev/null; then
+    skip "all, because this is no clone in git"
+    finish
+fi
+
 # Licences.  debian/copyright has that of the others: texts, what programs write
 # or read, what is made of other sources.
-unmarked=$(files grep -L SPDX-License-Identifier -- . ':!tests/fuzz/corpus' \
-    ':!LICENSE' ':!NOTICE' ':!NEWS' ':!*.json' ':!*.txt' ':!*.svg' ':!*.patch' \
-    ':!debian/changelog' ':!debian/copyright' ':!debian/source/format')
-if [[ -n $unmarked ]]; then
-    printf 'no SPDX-License-Identifier:\n%s\n' "$unmarked"
-    status=1
-fi
+licences() {
+    local unmarked
+    unmarked=$(files grep -L SPDX-License-Identifier -- . \
+        ':!tests/fuzz/corpus' ':!LICENSE' ':!NOTICE' ':!NEWS' ':!*.json' \
+        ':!*.txt' ':!*.svg' ':!*.patch' ':!debian/changelog' \
+        ':!debian/copyright' ':!debian/source/format')
+    if [[ -n $unmarked ]]; then
+        printf 'no SPDX-License-Identifier:\n%s\n' "$unmarked"
+        return 1
+    fi
+}
+check git licences
 
 # Python.
 mapfile -t python < <({ files grep -lE '^#!.*python'; files ls-files '*.py'; } \
@@ -101,4 +127,4 @@ tidy() {
 check clang-tidy tidy lib "$checks"
 check clang-tidy tidy tests "$checks,-clang-analyzer-core.*"
 
-exit $status
+finish

@@ -38,6 +38,7 @@
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
 #include "util.h"
+#include "vhost-message.h"
 
 #define MAX_SOCKETS 16
 #define MAX_DEVICES 32
@@ -116,6 +117,7 @@ struct device {
     bool ready;                 /* Were the first two virtqueues ready? */
     char path[PATH_MAX];
     uint64_t features;
+    uint64_t log_base;          /* Never forgotten. */
     uint16_t mtu;
     struct rte_vhost_mem_region memory;
     const struct rte_vhost_user_extern_ops *extern_ops;
@@ -400,6 +402,17 @@ rte_vhost_get_negotiated_features(int vid, uint64_t *features)
 
     if (dev) {
         *features = dev->features;
+    }
+    return dev ? 0 : -1;
+}
+
+int
+rte_vhost_get_log_base(int vid, uint64_t *log_base, uint64_t *log_size)
+{
+    struct device *dev = get_device(vid);
+
+    if (dev) {
+        *log_base = *log_size = dev->log_base;
     }
     return dev ? 0 : -1;
 }
@@ -962,7 +975,7 @@ guest_set_memory(int vid, size_t size)
     end_message(dev);
 }
 
-/* A message that changes nothing here.  Returns false if the provider made one
+/* A message that changes nothing here but, perhaps, the log.  Returns false if the provider made one
  * of it that the library refuses. */
 bool
 guest_message(int vid, uint32_t request, const void *payload, size_t size)
@@ -977,6 +990,9 @@ guest_message(int vid, uint32_t request, const void *payload, size_t size)
     dev->extern_ops->pre_msg_handle(vid, message);
     accepted = !memcmp(message, sent, sizeof sent);
     if (accepted) {
+        if (request == VHOST_REQUEST_SET_LOG_BASE) {
+            dev->log_base = 4096;
+        }
         dev->extern_ops->post_msg_handle(vid, message);
     }
     finish_message(dev, false);

@@ -650,9 +650,11 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     const uint32_t same_size[] = { 1, 256 }, other_size[] = { 1, 128 };
     const uint32_t missing[] = { 9, 128 };
     const uint64_t log[] = { 4096, 0 }, shifted_log[] = { 4096, 8 };
+    const uint64_t logged = UINT64_C(1) << VHOST_F_LOG_ALL;
     const uint64_t buffers[] = { 4096, 0, 2 };
     struct vhost_session *session = open_session("s0");
     int vid = guest_connect(path_of("s0"));
+    int vid2;
 
     for (int i = 0; i < 2; i++) {
         check_message(vid, VHOST_REQUEST_SET_FEATURES, &packed, sizeof packed,
@@ -674,6 +676,26 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                       sizeof buffers, inflight);
         guest_start(vid, 1);
     }
+
+    /* A log ends with a reset, if there was one. */
+    for (int i = 0; i < 3; i++) {
+        check_message(vid, VHOST_REQUEST_RESET_OWNER, NULL, 0, NULL);
+        check_message(vid, VHOST_REQUEST_SET_FEATURES, &split, sizeof split,
+                      NULL);
+        check_message(vid, VHOST_REQUEST_SET_FEATURES, &logged, sizeof logged,
+                      "the log has ended");
+        check_message(vid, VHOST_REQUEST_SET_LOG_BASE, log, sizeof log, NULL);
+        check_message(vid, VHOST_REQUEST_SET_FEATURES, &logged, sizeof logged,
+                      NULL);
+    }
+    vid2 = guest_connect(path_of("s0"));
+    check_message(vid2, VHOST_REQUEST_RESET_OWNER, NULL, 0, NULL);
+    check_message(vid2, VHOST_REQUEST_SET_FEATURES, &logged, sizeof logged,
+                  NULL);
+    guest_disconnect(vid2);
+    guest_disconnect(vid);
+    vid = guest_connect(path_of("s0"));
+    guest_start(vid, 1);
 
     /* Rings that stop while the library is silent. */
     CHECK(rxq_enabled(vhost_session_device(session), 0));

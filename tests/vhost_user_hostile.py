@@ -316,6 +316,28 @@ def log_beyond_its_file(a):
         a.pump()
 
 
+@case
+def log_outlives_a_reset(a):
+    """RESET_OWNER unmaps the log, but librte_vhost keeps its address."""
+    for renew in (False, True):
+        restart(a)
+        with opened(memory_file(1 << 20)) as fds:
+            a.attempt(SET_LOG_BASE, u64(1 << 20) + u64(0), fds)
+            set_log(a, True)
+            a.pump()
+            a.attempt(RESET_OWNER)
+            if renew:
+                a.attempt(SET_LOG_BASE, u64(1 << 20) + u64(0), fds)
+        if a.attempt(vu.SET_FEATURES, u64(a.features | F_LOG_ALL)) != renew:
+            raise Error(f'a log is {"refused" if renew else "used"} that '
+                        f'{"is new" if renew else "has ended"}')
+        a.set_memory(a.table(), [r.fd for r in a.regions])
+        for index in (0, 1):
+            a.attempt(vu.SET_VRING_NUM, vring_state(index, 256))
+            revive(a, index)
+        a.pump()
+
+
 def set_log(a, on):
     a.attempt(vu.SET_FEATURES,
               u64(a.features | (F_LOG_ALL if on else 0)))
