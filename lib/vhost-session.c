@@ -322,7 +322,8 @@ start_driver(const struct vhost_session_config *config, char **errp)
                           config->path);
         return EIO;
     }
-    if (rte_vhost_driver_callback_register(config->path, &vhost_conn_device_ops)) {
+    if (rte_vhost_driver_callback_register(config->path,
+                                           &vhost_conn_device_ops)) {
         step = "register callbacks for";
     } else if (rte_vhost_driver_disable_features(config->path,
                                                  unwanted_features(config))) {

@@ -975,8 +975,8 @@ guest_set_memory(int vid, size_t size)
     end_message(dev);
 }
 
-/* A message that changes nothing here but, perhaps, the log.  Returns false if the provider made one
- * of it that the library refuses. */
+/* A message that changes nothing here but, perhaps, the log.  Returns false if
+ * the provider made one of it that the library refuses. */
 bool
 guest_message(int vid, uint32_t request, const void *payload, size_t size)
 {

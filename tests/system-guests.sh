@@ -402,18 +402,22 @@ migration() {       # GUEST status|downtime|total-time|postcopy-requests
     qmp "$1" query-migrate | sed -n "s/.*\"$2\": \"*\([a-z0-9-]*\).*/\1/p"
 }
 
-# one_hole GUEST: did it lose no more than one series of datagrams in the last
-# migration, and get all others in order and with the right bytes?
-#
-# Both switches learn once where the guest is now.  They may forget it again for
-# a moment: a revalidator that accounts for the last packets that came from the
-# old place learns that.  Each time makes two moves more, and perhaps a hole.
-one_hole() {
-    local holes
-    holes=$(( ($(moves) - $(cat moves)) / 2 ))
+# Did GUEST lose no more than one series of datagrams, or HOLES, and get all
+# others in order and with the right bytes?
+one_hole() {        # GUEST [HOLES]
     test "$(heard_of "$1" received)" -gt 500 &&
-        test "$(heard_of "$1" holes)" -le $(( holes > 1 ? holes : 1 )) &&
+        test "$(heard_of "$1" holes)" -le "${2:-1}" &&
         test "$(heard_of "$1" reordered) $(heard_of "$1" damaged)" = "0 0"
+}
+
+# How many holes has the guest that the last migration was of?  Both switches
+# learn once where it is now.  They may unlearn it for a moment: a revalidator
+# that accounts for the last packets from the old place learns that.  Each time
+# makes two moves more, and a hole.
+holes_of_moves() {
+    local n
+    n=$(( ($(moves) - $(cat moves)) / 2 ))
+    echo $(( n > 1 ? n : 1 ))
 }
 
 # How often have addresses moved from port to port, in both switches?
