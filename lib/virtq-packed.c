@@ -189,22 +189,27 @@ void
 virtq_packed_take(struct virtq *vq, const struct virtq_burst *burst,
                   unsigned int n)
 {
+    unsigned int n_descs = 0;   /* At most 'size'. */
+
     for (unsigned int i = 0; i < n; i++) {
-        advance(vq, &vq->next_avail, &vq->avail_wrap,
-                burst->buffers[i].n_descs);
+        n_descs += burst->buffers[i].n_descs;
     }
+    advance(vq, &vq->next_avail, &vq->avail_wrap, n_descs);
 }
 
-/* Marks the descriptor at 'index' as used.  Pairs with the guest's barrier
- * between looking at the flags and at the rest, or the buffer. */
+/* Makes the descriptor at 'index' the used one of '*buffer'.  Pairs with the
+ * guest's barrier between looking at the flags and at the rest, or the
+ * buffer. */
 static void
-mark_used(struct virtq *vq, uint16_t index, bool wrap,
-          const struct virtq_buffer *buffer)
+write_used(struct virtq *vq, uint16_t index, bool wrap,
+           const struct virtq_buffer *buffer)
 {
-    uint16_t flags = ((wrap ? DESC_F_AVAIL | DESC_F_USED : 0)
+    uint64_t flags = ((wrap ? DESC_F_AVAIL | DESC_F_USED : 0)
                       | (buffer->written ? VRING_DESC_F_WRITE : 0));
 
-    __atomic_store_n(&vq->packed_desc[index].flags, flags, __ATOMIC_RELEASE);
+    __atomic_store_n((virtq_half_desc *) &vq->packed_desc[index].len,
+                     flags << 48 | (uint64_t) buffer->id << 32
+                     | buffer->written, __ATOMIC_RELEASE);
     if (OVS_UNLIKELY(vq->log)) {
         virtq_log_write(vq, &vq->packed_desc[index],
                         sizeof *vq->packed_desc);
@@ -215,26 +220,25 @@ void
 virtq_packed_return(struct virtq *vq, const struct virtq_buffer *buffers,
                     unsigned int n)
 {
-    uint16_t first = vq->next_used;
-    bool first_wrap = vq->used_wrap;
+    uint16_t index = vq->next_used;
+    bool wrap = vq->used_wrap;
+    unsigned int n_descs = 0;
 
     for (unsigned int i = 0; i < n; i++) {
-        struct vring_packed_desc *desc = &vq->packed_desc[vq->next_used];
-
-        __atomic_store_n(&desc->id, buffers[i].id, __ATOMIC_RELAXED);
-        __atomic_store_n(&desc->len, buffers[i].written, __ATOMIC_RELAXED);
         if (i) {
-            mark_used(vq, vq->next_used, vq->used_wrap, &buffers[i]);
+            write_used(vq, index, wrap, &buffers[i]);
         }
-        advance(vq, &vq->next_used, &vq->used_wrap, buffers[i].n_descs);
-        vq->n_uncalled += MIN(buffers[i].n_descs,
-                              UINT32_MAX - vq->n_uncalled);
+        advance(vq, &index, &wrap, buffers[i].n_descs);
+        n_descs += buffers[i].n_descs;
     }
 
     /* The guest looks at one after the other, thus now sees all of them. */
     if (n) {
-        mark_used(vq, first, first_wrap, &buffers[0]);
+        write_used(vq, vq->next_used, vq->used_wrap, &buffers[0]);
     }
+    vq->next_used = index;
+    vq->used_wrap = wrap;
+    vq->n_uncalled += MIN(n_descs, UINT32_MAX - vq->n_uncalled);
 }
 
 bool
