@@ -83,6 +83,7 @@ dist_noinst_SCRIPTS += \
 # in the build directory.
 
 TESTSUITE_AT = \
+	tests/accelerator.at \
 	tests/guests-testsuite.at \
 	tests/numa-guests-testsuite.at \
 	tests/numa-testsuite.at \
@@ -109,6 +110,7 @@ TESTSUITES = \
 EXTRA_DIST += $(TESTSUITE_AT) \
 	tests/check-reference.py \
 	tests/chroot.sh \
+	tests/fake-qemu \
 	tests/guests-setup \
 	tests/guests_control.py \
 	tests/pool_pages.py \

@@ -58,7 +58,7 @@ boot() {
     # In a subshell, so that the shell does not tell of its end.
     # shellcheck disable=SC2086
     (nsenter --net="/run/netns/$netns" "$guests/qemu-system-x86_64" \
-        -accel "$(cat "$guests/accelerator")" -cpu max -nodefaults \
+        -accel "$(accelerator)" -cpu max -nodefaults \
         -smp 1,maxcpus=2 -display none -no-reboot -kernel "$guests/vmlinuz" \
         -initrd "$guests/${image:-initrd}" \
         -append "$(command_line "$guest")" \
@@ -73,9 +73,13 @@ boot() {
     on_exit "end KILL $guest.pid qemu-system-x86"
 } 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 
+accelerator() {
+    head -n 1 "$guests/accelerator"
+}
+
 # Of the kernel.
 command_line() {    # GUEST
-    echo "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check ipv6.disable=1" \
+    echo "console=ttyS0 panic=-1 mitigations=off no_timer_check ipv6.disable=1" \
         "guest_number=$(number_of "$1") ${kernel_arguments-}"
 }
 
@@ -101,7 +105,11 @@ nic() {             # GUEST N SPECIFICATION
 up() {
     local guest
     for guest in "$@"; do
-        wait_until 60 guest_says "$guest" "the guest is up" ||
+        wait_until 60 test -s "$guest.log" ||
+            { echo "$guest shows no sign of life after 60 s"
+              sed 's/^/accelerator: /' "$guests/accelerator"
+              cat "$guest.qemu.log"; return 1; }
+        wait_until 120 guest_says "$guest" "the guest is up" ||
             { cat "$guest.log" "$guest.qemu.log"; return 1; }
     done
 }
@@ -538,7 +546,7 @@ virsh() {
 # the paths, and a shell.
 domain() {
     sed "s,<name>.*<,<name>$1<,
-         s,type='kvm',type='$(sed s/tcg/qemu/ "$guests/accelerator")' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0',
+         s,type='kvm',type='$(accelerator | sed s/tcg/qemu/)' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0',
          s,<vcpu>1<,<vcpu current='1'>2<,; s,cpus='0',cpus='0-1',
          s,\([>']\)4096\([<']\),\1$guest_mb\2,; s,/run/\(openvswitch/\)*,$run/,
          s,52:54:00:00:\(..\):..,52:54:00:00:\1:$(printf %02x "$(number_of "$1")"),

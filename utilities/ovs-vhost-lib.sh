@@ -35,8 +35,12 @@ now() {
 }
 
 took() {
-    local ms=$(( $(now) - $1 ))
-    printf '%d.%d s' $((ms / 1000)) $((ms % 1000 / 100))
+    echo "$(seconds $(( $(now) - $1 ))) s"
+}
+
+# seconds MS
+seconds() {
+    printf '%d.%d' $(($1 / 1000)) $(($1 % 1000 / 100))
 }
 
 # step LOG TITLE COMMAND...: runs a command or function with its output in LOG,
@@ -336,20 +340,82 @@ latest_kernel() {
     apt-cache depends "$1" | awk '$1 == "Depends:" { print $2; exit }'
 }
 
-# Does a virtual machine under KVM run?  /dev/kvm may be there, and accept some
-# that do not: try one.  Its boot sector writes 1 to the exit port, which makes
-# for exit status 3.
-kvm_works() {
-    local status=0
-    {
-        printf '\xba\x01\x05'       # mov $0x501, %dx
-        printf '\xb0\x01\xee'       # mov $1, %al; out %al, (%dx)
-        printf '\xf4\xeb\xfd'       # hlt; jmp back
-        head -c 501 /dev/zero
-        printf '\x55\xaa'
-    } > "$run/boot-sector"
-    timeout --kill-after=1 3 qemu-system-x86_64 -accel kvm -nodefaults \
-        -display none -device isa-debug-exit,iobase=0x501 \
-        -drive "file=$run/boot-sector,format=raw,if=floppy" || status=$?
-    (( status == 3 ))
+# Under KVM, or by emulation (QEMU's TCG).
+#
+# /dev/kvm may be there and refuse, hang, or be slower than emulation.  So the
+# kernel is booted both ways, as far as it gets without a file system, where it
+# panics and the virtual machine ends.  KVM is chosen if it takes no more than
+# half of the time: where it works as it should, it takes a fraction.
+
+kvm_device=${OVS_VHOST_KVM_DEVICE:-/dev/kvm}
+# What a virtual machine has to show a sign of life: text on its console.
+life_seconds=${OVS_VHOST_LIFE_SECONDS:-60}
+
+# choose_accelerator QEMU FILE: writes "kvm" or "tcg" to FILE, and why to its
+# second line.  OVS_VHOST_ACCEL has the last word.  With a directory in
+# OVS_VHOST_RUN_DIR, $images/vmlinuz is booted only the first time, and the
+# choice is kept there for whoever comes next.
+choose_accelerator() {
+    local known=${OVS_VHOST_RUN_DIR:+$OVS_VHOST_RUN_DIR/accelerator}
+    case ${OVS_VHOST_ACCEL-} in
+    kvm|tcg) printf '%s\n' "$OVS_VHOST_ACCEL" "OVS_VHOST_ACCEL says so" > "$2" ;;
+    ?*) die "OVS_VHOST_ACCEL=$OVS_VHOST_ACCEL: expected kvm or tcg" ;;
+    *)
+        if [[ -n $known && -s $known ]]; then
+            cp "$known" "$2"
+        else
+            compare_accelerators "$1" > "$2"
+            [[ -z $known ]] || cp "$2" "$known"
+        fi ;;
+    esac
+}
+
+# show_accelerator FILE: says what was chosen, and why.
+show_accelerator() {
+    sed '1s/^/    accelerator: /; N; s/\n/ (/; s/$/)/' "$1"
+}
+
+# compare_accelerators QEMU: prints the better one, and why on another line.
+compare_accelerators() {
+    local tcg kvm
+    if [[ ! -e $kvm_device ]]; then
+        printf '%s\n' tcg "there is no $kvm_device"
+    elif ! tcg=$(boot_time "$1" tcg $((life_seconds * 1000))); then
+        printf '%s\n' kvm "emulation does not boot the kernel in $life_seconds s"
+    elif kvm=$(boot_time "$1" kvm $((tcg / 2))); then
+        printf '%s\n' kvm "it boots the kernel in $(seconds "$kvm") s, emulation in $(seconds "$tcg") s"
+    else
+        printf '%s\n' tcg "it boots the kernel in $(seconds "$tcg") s, KVM not in half of that"
+    fi
+}
+
+# boot_time QEMU ACCELERATOR LIMIT: prints the ms that it takes to boot
+# $images/vmlinuz.  Fails after LIMIT ms, or if QEMU or the kernel does not work.
+boot_time() {
+    local console start status=0
+    console=$(mktemp -t ovs-vhost-boot.XXXXXX)
+    start=$(now)
+    timeout --signal=KILL "$(seconds "$3")" "$1" -accel "$2" -cpu max -m 256 \
+        -nodefaults -display none -no-reboot -kernel "$images/vmlinuz" \
+        -append "console=ttyS0 panic=-1" -serial "file:$console" \
+        > /dev/null 2>&1 < /dev/null || status=$?
+    (( status )) || grep -aq "Kernel panic" "$console" || status=1
+    rm "$console"
+    (( ! status )) && echo $(( $(now) - start ))
+}
+
+# await_life PID CONSOLE: waits until there is something in CONSOLE, of the
+# virtual machine of process PID.  If there is nothing after $life_seconds, or
+# the process has ended before, prints that and fails.
+await_life() {
+    if ! wait_until "$life_seconds" has_life_or_ended "$1" "$2"; then
+        echo "the virtual machine shows no sign of life after $life_seconds s"
+    elif [[ ! -s $2 ]]; then
+        echo "QEMU ended before the virtual machine showed a sign of life"
+    fi
+    [[ -s $2 ]]
+}
+
+has_life_or_ended() {
+    [[ -s $2 ]] || ! grep -qs '^State:.[^Z]' "/proc/$1/status"
 }
