@@ -30,6 +30,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-mempool.h \
 	lib/vhost-message.c \
 	lib/vhost-message.h \
+	lib/vhost-meter.c \
+	lib/vhost-meter.h \
 	lib/vhost-numa.c \
 	lib/vhost-numa.h \
 	lib/vhost-offload.c \

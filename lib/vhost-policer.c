@@ -20,20 +20,18 @@
 
 #include "vhost-policer.h"
 
-#include <rte_cycles.h>
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <rte_meter.h>
-#include <rte_spinlock.h>
 
-#include "dp-packet.h"
 #include "ovs-rcu.h"
 #include "util.h"
+#include "vhost-meter.h"
 
 struct vhost_policer {
-    rte_spinlock_t lock;
+    struct vhost_meter meter;
     struct rte_meter_srtcm_profile profile;
-    struct rte_meter_srtcm meter;
+    struct rte_meter_srtcm bucket;
 };
 
 /* Creates a policer that lets 'rate' bytes per second pass, with bursts of
@@ -46,10 +44,10 @@ vhost_policer_create(uint64_t rate, uint64_t burst, int *errorp)
     struct vhost_policer *policer = xzalloc(sizeof *policer);
     int error;
 
-    rte_spinlock_init(&policer->lock);
+    vhost_meter_init(&policer->meter);
     error = rte_meter_srtcm_profile_config(&policer->profile, &params);
     if (!error) {
-        error = rte_meter_srtcm_config(&policer->meter, &policer->profile);
+        error = rte_meter_srtcm_config(&policer->bucket, &policer->profile);
     }
     *errorp = -error;
     if (error) {
@@ -74,31 +72,22 @@ vhost_policer_destroy_postponed(struct vhost_policer *policer)
     }
 }
 
-/* Frees those of the 'n' (at most NETDEV_MAX_BURST) packets in 'mbufs' that
- * exceed the rate, moves the
+static bool
+decide(void *policer_, const struct rte_mbuf *mbuf, uint64_t now)
+{
+    struct vhost_policer *policer = policer_;
+    uint32_t len = rte_pktmbuf_pkt_len(mbuf) - RTE_ETHER_HDR_LEN;
+
+    return rte_meter_srtcm_color_blind_check(&policer->bucket,
+                                             &policer->profile, now, len)
+           == RTE_COLOR_GREEN;
+}
+
+/* Frees those of the 'n' packets in 'mbufs' that exceed the rate, moves the
  * others to the front, and returns their number. */
 uint16_t
 vhost_policer_run(struct vhost_policer *policer, struct rte_mbuf **mbufs,
                   uint16_t n)
 {
-    struct rte_mbuf *dropped[NETDEV_MAX_BURST];
-    uint64_t now = rte_rdtsc();
-    uint16_t n_passed = 0, n_dropped = 0;
-
-    rte_spinlock_lock(&policer->lock);
-    for (uint16_t i = 0; i < n; i++) {
-        uint32_t len = rte_pktmbuf_pkt_len(mbufs[i]) - RTE_ETHER_HDR_LEN;
-        enum rte_color color = rte_meter_srtcm_color_blind_check(
-            &policer->meter, &policer->profile, now, len);
-
-        if (color == RTE_COLOR_GREEN) {
-            mbufs[n_passed++] = mbufs[i];
-        } else {
-            dropped[n_dropped++] = mbufs[i];
-        }
-    }
-    rte_spinlock_unlock(&policer->lock);
-
-    rte_pktmbuf_free_bulk(dropped, n_dropped);
-    return n_passed;
+    return vhost_meter_run(&policer->meter, decide, policer, mbufs, n);
 }

@@ -22,11 +22,9 @@
 
 #include <errno.h>
 
-#include <rte_cycles.h>
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <rte_meter.h>
-#include <rte_spinlock.h>
 
 #include "dp-packet.h"
 #include "hash.h"
@@ -37,6 +35,7 @@
 #include "sset.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-meter.h"
 #include "vhost-policer.h"
 
 /* Rates are in bytes per second, burst sizes in bytes. */
@@ -67,8 +66,8 @@ struct vhost_qos {
 
     struct vhost_policer *policer;      /* "egress-policer". */
 
-    /* "trtcm-policer".  The lock is for what the meters and 'queues' hold. */
-    rte_spinlock_t lock;
+    /* "trtcm-policer".  The lock of 'meter' is for all of it. */
+    struct vhost_meter meter;
     struct trtcm port;
     struct hmap queues;                 /* Contains struct qos_queue. */
 };
@@ -121,7 +120,7 @@ vhost_qos_create(const char *type, const struct smap *details,
     }
     qos = xzalloc(sizeof *qos);
     qos->type = t;
-    rte_spinlock_init(&qos->lock);
+    vhost_meter_init(&qos->meter);
     hmap_init(&qos->queues);
     parse_params(t, details, &qos->params);
     error = t->init(qos);
@@ -182,8 +181,8 @@ vhost_qos_is_equal(const struct vhost_qos *qos, const char *type,
     return !memcmp(&params, &qos->params, sizeof params);
 }
 
-/* Frees those of the 'n' (at most NETDEV_MAX_BURST) packets in 'mbufs' that
- * 'qos' drops, moves the others to the front, and returns their number. */
+/* Frees those of the 'n' packets in 'mbufs' that 'qos' drops, moves the others
+ * to the front, and returns their number. */
 uint16_t
 vhost_qos_run(struct vhost_qos *qos, struct rte_mbuf **mbufs, uint16_t n)
 {
@@ -197,7 +196,7 @@ vhost_qos_set_queue(struct vhost_qos *qos, uint32_t queue_id,
                     const struct smap *details)
 {
     struct qos_params params = qos->params;
-    struct qos_queue *queue;
+    struct qos_queue *queue, *new;
     struct trtcm trtcm;
     int error;
 
@@ -212,18 +211,22 @@ vhost_qos_set_queue(struct vhost_qos *qos, uint32_t queue_id,
         return error;
     }
 
-    rte_spinlock_lock(&qos->lock);
+    new = xzalloc(sizeof *new);
+    new->id = queue_id;
+    trtcm.stats.created = time_msec();
+
+    rte_spinlock_lock(&qos->meter.lock);
     queue = find_queue(qos, queue_id);
     if (queue) {
         trtcm.stats = queue->trtcm.stats;
     } else {
-        queue = xzalloc(sizeof *queue);
-        queue->id = queue_id;
-        trtcm.stats.created = time_msec();
+        queue = new;
+        new = NULL;
         hmap_insert(&qos->queues, &queue->hmap_node, hash_int(queue_id, 0));
     }
     queue->trtcm = trtcm;
-    rte_spinlock_unlock(&qos->lock);
+    rte_spinlock_unlock(&qos->meter.lock);
+    free(new);
     return 0;
 }
 
@@ -235,12 +238,12 @@ vhost_qos_delete_queue(struct vhost_qos *qos, uint32_t queue_id)
     if (!qos->type->has_queues) {
         return EOPNOTSUPP;
     }
-    rte_spinlock_lock(&qos->lock);
+    rte_spinlock_lock(&qos->meter.lock);
     queue = find_queue(qos, queue_id);
     if (queue) {
         hmap_remove(&qos->queues, &queue->hmap_node);
     }
-    rte_spinlock_unlock(&qos->lock);
+    rte_spinlock_unlock(&qos->meter.lock);
     free(queue);
     return 0;
 }
@@ -272,12 +275,12 @@ vhost_qos_get_queue_stats(struct vhost_qos *qos, uint32_t queue_id,
     if (!qos->type->has_queues) {
         return EOPNOTSUPP;
     }
-    rte_spinlock_lock(&qos->lock);
+    rte_spinlock_lock(&qos->meter.lock);
     queue = find_queue(qos, queue_id);
     if (queue) {
         *stats = queue->trtcm.stats;
     }
-    rte_spinlock_unlock(&qos->lock);
+    rte_spinlock_unlock(&qos->meter.lock);
     return queue ? 0 : EINVAL;
 }
 
@@ -410,8 +413,9 @@ trtcm_count(struct trtcm *trtcm, enum rte_color color, uint32_t len)
 /* Does 'qos' let 'mbuf' pass at time 'now'?  The meter of its queue colours
  * it, that of the port decides. */
 static bool
-trtcm_pass(struct vhost_qos *qos, const struct rte_mbuf *mbuf, uint64_t now)
+trtcm_decide(void *qos_, const struct rte_mbuf *mbuf, uint64_t now)
 {
+    struct vhost_qos *qos = qos_;
     const struct dp_packet *packet = CONTAINER_OF(mbuf, struct dp_packet,
                                                   mbuf);
     uint32_t len = rte_pktmbuf_pkt_len(mbuf) - RTE_ETHER_HDR_LEN;
@@ -440,22 +444,7 @@ trtcm_policer_init(struct vhost_qos *qos)
 static uint16_t
 trtcm_policer_run(struct vhost_qos *qos, struct rte_mbuf **mbufs, uint16_t n)
 {
-    struct rte_mbuf *dropped[NETDEV_MAX_BURST];
-    uint16_t n_passed = 0, n_dropped = 0;
-    uint64_t now = rte_rdtsc();
-
-    rte_spinlock_lock(&qos->lock);
-    for (uint16_t i = 0; i < n; i++) {
-        if (trtcm_pass(qos, mbufs[i], now)) {
-            mbufs[n_passed++] = mbufs[i];
-        } else {
-            dropped[n_dropped++] = mbufs[i];
-        }
-    }
-    rte_spinlock_unlock(&qos->lock);
-
-    rte_pktmbuf_free_bulk(dropped, n_dropped);
-    return n_passed;
+    return vhost_meter_run(&qos->meter, trtcm_decide, qos, mbufs, n);
 }
 
 static const struct qos_type trtcm_policer = {

@@ -26,6 +26,7 @@
 
 #include "dp-packet.h"
 #include "netdev-provider.h"
+#include "ovs-thread.h"
 #include "smap.h"
 #include "stub-memory.h"
 #include "test-vhost.h"
@@ -344,9 +345,113 @@ test_trtcm_policer(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_pool();
 }
 
+/* Several threads. */
+
+#define RATE 12500000           /* Bytes per second, and in a burst. */
+#define RATE_STRING "12500000"
+
+struct sender {
+    struct vhost_policer *policer;
+    struct vhost_qos *qos;
+    struct dp_packet *packet;   /* This thread's own. */
+    uint64_t n_passed;
+};
+
+static atomic_bool senders_stop;
+
+static void *
+send_all_the_time(void *sender_)
+{
+    struct sender *sender = sender_;
+    struct rte_mbuf *mbuf = &sender->packet->mbuf;
+    bool stop;
+
+    do {
+        struct rte_mbuf *mbufs[NETDEV_MAX_BURST];
+
+        rte_mbuf_refcnt_set(mbuf, 2 * NETDEV_MAX_BURST);
+        for (int i = 0; i < NETDEV_MAX_BURST; i++) {
+            mbufs[i] = mbuf;
+        }
+        sender->n_passed += (sender->policer
+                             ? vhost_policer_run(sender->policer, mbufs,
+                                                 NETDEV_MAX_BURST)
+                             : vhost_qos_run(sender->qos, mbufs,
+                                             NETDEV_MAX_BURST));
+        atomic_read_relaxed(&senders_stop, &stop);
+    } while (!stop);
+    return NULL;
+}
+
+/* Checks that 'n' threads, each of which offers as much as it can, get RATE
+ * through 'policer' or 'qos', and the burst, which is worth a second. */
+static void
+check_threads(struct vhost_policer *policer, struct vhost_qos *qos, int n)
+{
+    long long int start = time_usec();
+    struct sender senders[4];
+    pthread_t threads[4];
+    uint64_t n_passed = 0;
+    double seconds;
+
+    atomic_store_relaxed(&senders_stop, false);
+    for (int i = 0; i < n; i++) {
+        struct rte_mbuf *mbuf;
+
+        make_burst(&mbuf, 1, 0, 0);
+        senders[i] = (struct sender) {
+            .policer = policer, .qos = qos,
+            .packet = CONTAINER_OF(mbuf, struct dp_packet, mbuf),
+        };
+        threads[i] = ovs_thread_create("sender", send_all_the_time,
+                                       &senders[i]);
+    }
+    xnanosleep(300 * 1000000);
+    atomic_store_relaxed(&senders_stop, true);
+    for (int i = 0; i < n; i++) {
+        xpthread_join(threads[i], NULL);
+        rte_mbuf_refcnt_set(&senders[i].packet->mbuf, 1);
+        rte_pktmbuf_free(&senders[i].packet->mbuf);
+        n_passed += senders[i].n_passed;
+    }
+    seconds = (time_usec() - start) / 1e6;
+    CHECK(n_passed * LEN <= 1.02 * RATE * (1 + seconds));
+    CHECK(n_passed * LEN >= 0.98 * RATE * (1 + 0.3));
+}
+
+static void
+test_threads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct smap none = SMAP_INITIALIZER(&none);
+
+    init_pool();
+    for (int n = 1; n <= 4; n *= 2) {
+        int error;
+        struct vhost_policer *policer = vhost_policer_create(RATE, RATE,
+                                                             &error);
+        struct vhost_qos *egress = create("egress-policer", RATE_STRING,
+                                          RATE_STRING, NULL, NULL);
+        /* Half of it committed, half in excess. */
+        struct vhost_qos *trtcm = create("trtcm-policer", "6250000",
+                                         "6250000", "6250000", "6250000");
+
+        CHECK(policer);
+        CHECK_INT(vhost_qos_set_queue(trtcm, 0, &none), 0);
+        check_threads(policer, NULL, n);
+        check_threads(NULL, egress, n);
+        check_threads(NULL, trtcm, n);
+        vhost_policer_destroy(policer);
+        vhost_qos_destroy(egress);
+        vhost_qos_destroy(trtcm);
+    }
+    smap_destroy(&none);
+    check_pool();
+}
+
 const struct vhost_test qos_tests[] = {
     { "qos-policer", test_policer, true },
     { "qos-egress-policer", test_egress_policer, true },
     { "qos-trtcm-policer", test_trtcm_policer, true },
+    { "qos-threads", test_threads, true },
     { NULL, NULL, false },
 };

@@ -1,0 +1,57 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "vhost-meter.h"
+
+#include <rte_cycles.h>
+#include <rte_mbuf.h>
+
+#include "util.h"
+
+void
+vhost_meter_init(struct vhost_meter *meter)
+{
+    rte_spinlock_init(&meter->lock);
+    meter->now = 0;
+}
+
+/* Has 'decide' look at each of the 'n' packets in 'mbufs', with 'aux'.  Frees
+ * those that do not pass, moves the others to the front, in their order, and
+ * returns their number.  Any thread. */
+uint16_t
+vhost_meter_run(struct vhost_meter *meter, vhost_meter_decide *decide,
+                void *aux, struct rte_mbuf **mbufs, uint16_t n)
+{
+    uint16_t n_passed = 0;
+
+    rte_spinlock_lock(&meter->lock);
+    meter->now = MAX(meter->now, rte_rdtsc());
+    for (uint16_t i = 0; i < n; i++) {
+        struct rte_mbuf *mbuf = mbufs[i];
+
+        if (decide(aux, mbuf, meter->now)) {
+            mbufs[i] = mbufs[n_passed];
+            mbufs[n_passed++] = mbuf;
+        }
+    }
+    rte_spinlock_unlock(&meter->lock);
+
+    rte_pktmbuf_free_bulk(mbufs + n_passed, n - n_passed);
+    return n_passed;
+}
