@@ -205,43 +205,19 @@ attach_large_buffer(struct rte_mbuf *mbuf, uint32_t len)
     return true;
 }
 
-/* May the guest of 'device', which has VIRTIO_NET_F_CSUM, ask for what is in
- * 'hdr' (virtio 1.2, 5.1.6.2.1)? */
-static bool
-is_negotiated(const struct vhost_device *device,
-              const struct virtio_net_hdr *hdr)
-{
-    unsigned int feature;
-
-    switch (hdr->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
-    case VIRTIO_NET_HDR_GSO_NONE:
-        return true;
-    case VIRTIO_NET_HDR_GSO_TCPV4:
-        feature = VIRTIO_NET_F_HOST_TSO4;
-        break;
-    case VIRTIO_NET_HDR_GSO_TCPV6:
-        feature = VIRTIO_NET_F_HOST_TSO6;
-        break;
-    case VIRTIO_NET_HDR_GSO_UDP:
-        feature = VIRTIO_NET_F_HOST_UFO;
-        break;
-    default:
-        return false;
-    }
-    return (vhost_device_has(device, feature)
-            && hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
-}
-
 /* Makes 'mbuf' point to the packet in 'buffer', if it is in one piece and worth
  * it.  Returns its slot, or VHOST_ZEROCOPY_NO_SLOT if it is to be copied.
  *
  * The packet must fit into the mbuf's own buffer, with room around it: that is
  * where it moves when the switch adds to it.  It must be at an even address, as
- * everybody expects of headers. */
+ * everybody expects of headers.  What 'hdr' asks for must neither change the
+ * packet nor have it cut into segments: the switch would look at its lengths
+ * again. */
 static inline uint16_t
-attach_packet(struct vhost_zerocopy *zc, const struct virtq_burst *burst,
+attach_packet(const struct vhost_device *device, struct vhost_zerocopy *zc,
+              const struct virtq_burst *burst,
               const struct virtq_buffer *buffer, size_t hdr_len,
-              struct rte_mbuf *mbuf)
+              const struct virtio_net_hdr *hdr, struct rte_mbuf *mbuf)
 {
     const struct virtq_segment *segment = &buffer->first;
     uint32_t len = buffer->len - hdr_len;
@@ -254,6 +230,9 @@ attach_packet(struct vhost_zerocopy *zc, const struct virtq_burst *burst,
     return (len >= VHOST_ZEROCOPY_MIN_LEN && segment->len == offset + len
             && !((uintptr_t) (segment->data + offset) % 2)
             && len + VHOST_ZEROCOPY_TAILROOM <= rte_pktmbuf_tailroom(mbuf)
+            && (!vhost_offload_is_requested(hdr)
+                || vhost_offload_leaves_packet_alone(
+                    hdr, device->features, segment->data + offset, len))
             ? vhost_zerocopy_attach(zc, mbuf, segment->data, segment->len,
                                     offset, len)
             : VHOST_ZEROCOPY_NO_SLOT);
@@ -270,6 +249,7 @@ receive_packet(const struct vhost_device *device, struct vhost_queue *q,
 {
     uint32_t len = buffer->len - hdr_len;
     bool is_large = len > rte_pktmbuf_tailroom(mbuf);
+    struct virtio_net_hdr hdr = { .flags = 0 };
 
     if (OVS_UNLIKELY(buffer->len <= hdr_len)) {
         vhost_count(counters, rx_runt_drops, 1);
@@ -279,8 +259,11 @@ receive_packet(const struct vhost_device *device, struct vhost_queue *q,
         vhost_count(counters, rx_oversize_drops, 1);
         return false;
     }
+    if (vhost_device_has(device, VIRTIO_NET_F_CSUM)) {
+        read_buffer(burst, buffer, 0, &hdr, sizeof hdr);
+    }
     if (zc) {
-        *slot = attach_packet(zc, burst, buffer, hdr_len, mbuf);
+        *slot = attach_packet(device, zc, burst, buffer, hdr_len, &hdr, mbuf);
         if (*slot == VHOST_ZEROCOPY_NO_SLOT && len >= VHOST_ZEROCOPY_MIN_LEN) {
             OVS_USDT_PROBE(netdev_vhost, large_copied, device->vid, q->vring,
                            len, vhost_zerocopy_n_out(zc));
@@ -301,17 +284,13 @@ receive_packet(const struct vhost_device *device, struct vhost_queue *q,
         }
         mbuf->data_len = mbuf->pkt_len = len;
     }
-    count_packet(q, len, rte_pktmbuf_mtod(mbuf, uint8_t *));
-
-    if (vhost_device_has(device, VIRTIO_NET_F_CSUM)) {
-        struct virtio_net_hdr hdr;
-
-        read_buffer(burst, buffer, 0, &hdr, sizeof hdr);
-        if (vhost_offload_is_requested(&hdr)
-            && is_negotiated(device, &hdr)) {
-            vhost_offload_from_guest(&hdr, mbuf);
-        }
+    if (OVS_UNLIKELY(vhost_offload_is_requested(&hdr))
+        && !vhost_count_offload(counters,
+                                vhost_offload_from_guest(
+                                    &hdr, device->features, mbuf))) {
+        return false;
     }
+    count_packet(q, len, rte_pktmbuf_mtod(mbuf, uint8_t *));
     return true;
 }
 

@@ -30,6 +30,7 @@
 
 #include "util.h"
 #include "vhost-guard.h"
+#include "vhost-offload.h"
 
 /* More counters than librte_vhost has for a virtqueue. */
 #define MAX_LIBRARY_STATS 64
@@ -106,17 +107,39 @@ end_burst(struct vhost_queue *q)
     atomic_store_explicit(&q->translating, false, memory_order_release);
 }
 
+/* Has the 'n' mbufs ask of the switch what librte_vhost says that the guest of
+ * 'device' asks for.  Moves those that are not dropped to the front and returns their
+ * number. */
+static uint16_t
+obey_requests(const struct vhost_device *device, struct rte_mbuf **mbufs,
+              uint16_t n, struct vhost_counters *counters)
+{
+    uint16_t n_kept = 0;
+
+    for (uint16_t i = 0; i < n; i++) {
+        if (vhost_count_offload(counters,
+                                vhost_offload_from_library(device->features,
+                                                           mbufs[i]))) {
+            mbufs[n_kept++] = mbufs[i];
+        } else {
+            rte_pktmbuf_free(mbufs[i]);
+        }
+    }
+    return n_kept;
+}
+
 static uint16_t
 rte_dequeue(struct vhost_device *device, struct vhost_queue *q,
             struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
-            struct vhost_counters *counters OVS_UNUSED)
+            struct vhost_counters *counters)
 {
     if (!begin_burst(device, q)) {
         return 0;
     }
     n = rte_vhost_dequeue_burst(device->vid, q->vring, mp, mbufs, n);
     end_burst(q);
-    return n;
+    return (vhost_device_has(device, VIRTIO_NET_F_CSUM)
+            ? obey_requests(device, mbufs, n, counters) : n);
 }
 
 static uint16_t

@@ -306,9 +306,11 @@ unwanted_features(const struct vhost_session_config *config)
 static int
 start_driver(const struct vhost_session_config *config, char **errp)
 {
-    /* A dp_packet is one contiguous buffer. */
-    uint64_t flags = RTE_VHOST_USER_LINEARBUF_SUPPORT
-                     | RTE_VHOST_USER_NET_STATS_ENABLE;
+    /* A dp_packet is one contiguous buffer.  Offload requests: see
+     * vhost_offload_from_library(). */
+    uint64_t flags = (RTE_VHOST_USER_LINEARBUF_SUPPORT
+                      | RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS
+                      | RTE_VHOST_USER_NET_STATS_ENABLE);
     const char *step;
 
     flags |= config->client ? RTE_VHOST_USER_CLIENT : 0;

@@ -84,7 +84,8 @@ vhost_counters_get_rx_dropped(const struct vhost_counters *counters)
 {
     return counter_read(&counters->rx_qos_drops)
            + counter_read(&counters->rx_runt_drops)
-           + counter_read(&counters->rx_oversize_drops);
+           + counter_read(&counters->rx_oversize_drops)
+           + counter_read(&counters->rx_invalid_hwol_drops);
 }
 
 /* Adds 'src' to 'dst'. */

@@ -107,6 +107,10 @@ struct vhost_rate {
     VHOST_COUNTER(rx_runt_drops)                                            \
     /* Received, then dropped: longer than an mbuf can be. */               \
     VHOST_COUNTER(rx_oversize_drops)                                        \
+    /* Received, then dropped: offload request that makes no sense. */      \
+    VHOST_COUNTER(rx_invalid_hwol_drops)                                    \
+    /* Received, with a checksum that no mbuf can ask for: completed. */    \
+    VHOST_COUNTER(rx_completed_csums)                                       \
     /* Times that packets waited in the guest for lack of mbufs. */         \
     VHOST_COUNTER(rx_no_mbuf_events)                                        \
     /* Times that a ring was found unusable. */                             \

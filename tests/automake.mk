@@ -122,6 +122,7 @@ EXTRA_DIST += $(TESTSUITE_AT) \
 	tests/vhost-map-span.json \
 	tests/vhost_user_guest.py \
 	tests/vhost_user_hostile.py \
+	tests/vhost_user_offloads.py \
 	tests/vhost_user_scale.py \
 	tests/vhost_user_soak.py
 CLEANFILES += $(TESTSUITES) tests/sanitizer-report.*

@@ -976,6 +976,7 @@ custom_names(const struct netdev *netdev)
     "ovs_tx_disconnected_drops ovs_tx_no_mbuf_drops "                       \
     "ovs_tx_small_buffer_drops ovs_tx_held ovs_tx_held_drops "              \
     "ovs_rx_runt_drops ovs_rx_oversize_drops "                              \
+    "ovs_rx_invalid_hwol_drops ovs_rx_completed_csums "                     \
     "ovs_rx_no_mbuf_events ovs_rx_ring_faults ovs_tx_ring_faults"
 #define QUEUE_NAMES(Q)                                                      \
     " " Q "good_packets " Q "good_bytes " Q "multicast_packets "            \

@@ -123,6 +123,7 @@ test_open(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!vhost_session_device(session));
     check_demand(session, false, 1, 1, VHOST_NODE_UNKNOWN);
     CHECK_INT(stub_vhost.flags, RTE_VHOST_USER_LINEARBUF_SUPPORT
+                                | RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS
                                 | RTE_VHOST_USER_NET_STATS_ENABLE);
     CHECK_INT(stub_vhost.disabled_features,
               UINT64_C(1) << VIRTIO_NET_F_CSUM);
@@ -134,6 +135,7 @@ test_open(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     session = vhost_session_open(&config, netdev, &error);
     CHECK(session && vhost_session_is_client(session));
     CHECK_INT(stub_vhost.flags, RTE_VHOST_USER_LINEARBUF_SUPPORT
+                                | RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS
                                 | RTE_VHOST_USER_NET_STATS_ENABLE
                                 | RTE_VHOST_USER_CLIENT
                                 | RTE_VHOST_USER_IOMMU_SUPPORT

@@ -7,6 +7,7 @@
 FUZZERS = \
 	tests/fuzz/fuzz-native \
 	tests/fuzz/fuzz-native-race \
+	tests/fuzz/fuzz-offload \
 	tests/fuzz/fuzz-virtq \
 	tests/fuzz/fuzz-virtq-race
 
@@ -42,6 +43,7 @@ EXTRA_DIST += \
 	tests/fuzz/fuzz-guest.c \
 	tests/fuzz/fuzz-guest.h \
 	tests/fuzz/fuzz-native.c \
+	tests/fuzz/fuzz-offload.c \
 	tests/fuzz/fuzz-virtq.c \
 	tests/fuzz/fuzz_messages.py
 CLEANFILES += $(FUZZERS) $(FUZZERS:%=%.log)
@@ -62,11 +64,15 @@ tests/fuzz/fuzz-virtq: tests/fuzz/fuzz-virtq.c
 	$(call link_fuzzer,$@.c)
 tests/fuzz/fuzz-virtq-race: tests/fuzz/fuzz-virtq.c
 	$(call link_fuzzer,$(@:-race=.c),-DFUZZ_RACE)
+tests/fuzz/fuzz-offload: tests/fuzz/fuzz-offload.c
+	$(call link_fuzzer,lib/vhost-offload.c $@.c)
 tests/fuzz/fuzz-native: tests/fuzz/fuzz-native.c
 	$(call link_fuzzer,$(fuzz_native_sources) $@.c)
 tests/fuzz/fuzz-native-race: tests/fuzz/fuzz-native.c
 	$(call link_fuzzer,$(fuzz_native_sources) $(@:-race=.c),-DFUZZ_RACE)
 
+# "make fuzz FUZZERS=tests/fuzz/fuzz-offload" runs that one.
+#
 # Runs each of them for FUZZ_TIME seconds.  What they find on the way is kept
 # until "make clean"; an input that fails is in tests/fuzz/fuzz-*-crash-*.
 FUZZ_TIME = 60

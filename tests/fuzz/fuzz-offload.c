@@ -1,0 +1,299 @@
+/*
+ * Copyright (c) 2026 The netdev-vhost Authors.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+/* Fuzzer of offload requests: a guest's virtio-net header and packet on their way
+ * through the switch, to a port that takes no offloads and to another guest.
+ *
+ * What must hold is what Open vSwitch's own code asserts, its parser and what
+ * completes checksums and cuts segments for a port; besides: a checksum that was
+ * asked for is right in the end, segments are as long as the request says, and
+ * there are no more of them than the packet has bytes for.
+ *
+ * An input is a byte of switches (enum), the ten bytes of the header, the number
+ * of zeros to append in units of 256 bytes, and the packet. */
+
+#include <config.h>
+#undef NDEBUG
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <netinet/in.h>
+#include <rte_mbuf.h>
+
+#include "crc32c.h"
+#include "csum.h"
+#include "dp-packet.h"
+#include "flow.h"
+#include "fuzz-guest.h"
+#include "packets.h"
+#include "unaligned.h"
+#include "util.h"
+#include "vhost-compat.h"
+#include "vhost-offload.h"
+
+#if OVS_SINCE(3, 5)
+#include "dp-packet-gso.h"
+#endif
+
+int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+#define HEADROOM 128
+
+/* What an input can switch on. */
+enum {
+    NO_TSO4 = 1 << 0,           /* Not negotiated. */
+    NO_TSO6 = 1 << 1,
+    PUSH_VLAN = 1 << 2,         /* Actions. */
+    POP_VLAN = 1 << 3,
+    RECIRCULATE = 1 << 4,       /* Parse again. */
+    TO_GUEST = 1 << 5,          /* The output. */
+    LIBRARY = 1 << 6,           /* librte_vhost's data path. */
+};
+
+static struct virtio_net_hdr hdr;
+static uint8_t *memory;
+static struct dp_packet packet;
+static struct rte_mbuf *const mbuf = &packet.mbuf;
+
+/* Makes 'packet' of 'len' bytes at 'data' and 'n_zeros' more, with inaccessible
+ * memory behind them. */
+static void
+make_packet(const uint8_t *data, size_t len, size_t n_zeros)
+{
+    len = MIN(len, UINT16_MAX - HEADROOM);
+    n_zeros = MIN(n_zeros, UINT16_MAX - HEADROOM - len);
+    memory = malloc(HEADROOM + len + n_zeros);
+    FUZZ_CHECK(memory);
+    memcpy(memory + HEADROOM, data, len);
+    memset(memory + HEADROOM + len, 0, n_zeros);
+
+    memset(&packet, 0, sizeof packet);
+    dp_packet_use_stub(&packet, memory, HEADROOM + len + n_zeros);
+    dp_packet_reserve(&packet, HEADROOM);
+    dp_packet_set_size(&packet, len + n_zeros);
+    mbuf->nb_segs = 1;
+    mbuf->data_len = mbuf->pkt_len = len + n_zeros;
+    pkt_metadata_init(&packet.md, 0);
+}
+
+static uint16_t
+sum_of(const void *data, size_t n)
+{
+    return ~csum(data, n);
+}
+
+/* Checks that the checksum of 'p', which Open vSwitch has parsed, is right. */
+static void
+check_l4_checksum(const struct dp_packet *p)
+{
+    const struct ip_header *ip = dp_packet_l3(p);
+    const struct ovs_16aligned_ip6_hdr *ip6 = dp_packet_l3(p);
+    bool is_ipv4 = (p->mbuf.ol_flags & RTE_MBUF_F_TX_IPV4) != 0;
+    uint8_t proto = is_ipv4 ? ip->ip_proto : ip6->ip6_nxt;
+    const void *l4 = dp_packet_l4(p);
+    size_t size = dp_packet_l4_size(p);
+    uint32_t sum;
+
+    if (proto == IPPROTO_SCTP) {
+        struct sctp_header *sctp = CONST_CAST(struct sctp_header *, l4);
+        ovs_be32 found = get_16aligned_be32(&sctp->sctp_csum);
+
+        put_16aligned_be32(&sctp->sctp_csum, 0);
+        FUZZ_CHECK(crc32c(l4, size) == found);
+        return;
+    }
+    if (proto == IPPROTO_UDP && !((const struct udp_header *) l4)->udp_csum) {
+        return;                 /* Open vSwitch takes it for none. */
+    }
+    if (is_ipv4) {
+        sum = csum_continue(0, &ip->ip_src, 8);
+    } else {
+        sum = csum_continue(0, &ip6->ip6_src, 32);
+    }
+    sum = csum_add32(sum, htonl(size + proto));
+    FUZZ_CHECK(!csum_finish(csum_continue(sum, l4, size)));
+}
+
+/* Parses the packet as the switch does.  What the request is about must be
+ * found. */
+static void
+parse(void)
+{
+    struct flow flow;
+
+    flow_extract(&packet, &flow);
+    FUZZ_CHECK(dp_packet_l3(&packet) && dp_packet_l4(&packet));
+    FUZZ_CHECK((mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK)
+               == (flow.nw_proto == IPPROTO_TCP ? RTE_MBUF_F_TX_TCP_CKSUM
+                   : flow.nw_proto == IPPROTO_UDP ? RTE_MBUF_F_TX_UDP_CKSUM
+                   : RTE_MBUF_F_TX_SCTP_CKSUM));
+    if (mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG) {
+        FUZZ_CHECK(dp_packet_get_tcp_payload(&packet));
+        FUZZ_CHECK(dp_packet_get_tcp_payload_length(&packet)
+                   > mbuf->tso_segsz);
+    }
+}
+
+/* The packet goes to a port that takes no offloads. */
+static void
+send_plain(void)
+{
+#if OVS_SINCE(3, 5)
+    if (mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG) {
+        uint16_t segsz = mbuf->tso_segsz;
+        int n = dp_packet_gso_nr_segs(&packet);
+        struct dp_packet_batch *batches, *next;
+        int n_batches = DIV_ROUND_UP(n, NETDEV_MAX_BURST);
+        struct dp_packet *segment;
+
+        FUZZ_CHECK(n > 1 && n <= UINT16_MAX / VHOST_OFFLOAD_MIN_SEGMENT);
+        batches = next = xmalloc(n_batches * sizeof *batches);
+        for (int i = 0; i < n_batches; i++) {
+            dp_packet_batch_init(&batches[i]);
+        }
+        FUZZ_CHECK(dp_packet_gso(&packet, &next));
+        for (int i = 0; i < n_batches; i++) {
+            n -= dp_packet_batch_size(&batches[i]);
+            DP_PACKET_BATCH_FOR_EACH (j, segment, &batches[i]) {
+                FUZZ_CHECK(dp_packet_get_tcp_payload_length(segment) <= segsz);
+                dp_packet_ol_send_prepare(segment, 0);
+                check_l4_checksum(segment);
+            }
+            dp_packet_delete_batch(&batches[i], true);
+        }
+        FUZZ_CHECK(!n);
+        free(batches);
+        return;
+    }
+    dp_packet_ol_send_prepare(&packet, 0);
+    check_l4_checksum(&packet);
+#endif
+}
+
+/* The packet goes to another guest, which completes what it is asked for. */
+static void
+send_to_guest(void)
+{
+    struct virtio_net_hdr out = { .flags = 0 };
+    const char *frame = dp_packet_data(&packet);
+    uint16_t end, sum;
+
+    mbuf->l2_len = (char *) dp_packet_l3(&packet) - frame;
+    mbuf->l3_len = (char *) dp_packet_l4(&packet)
+                   - (char *) dp_packet_l3(&packet);
+    vhost_offload_to_guest(mbuf, &out);
+    FUZZ_CHECK(out.flags == VIRTIO_NET_HDR_F_NEEDS_CSUM);
+    end = out.csum_start + dp_packet_l4_size(&packet);
+    FUZZ_CHECK(end <= dp_packet_size(&packet)
+               && out.csum_start + out.csum_offset + 2 <= end);
+    if (out.csum_offset == 8) {
+        return;                 /* SCTP: it knows better. */
+    }
+    sum = csum(frame + out.csum_start, end - out.csum_start);
+    put_unaligned_u16((uint16_t *) (frame + out.csum_start
+                                    + out.csum_offset), sum);
+    check_l4_checksum(&packet);
+}
+
+static void
+travel(unsigned int switches)
+{
+    parse();
+    if (switches & POP_VLAN) {
+        eth_pop_vlan(&packet);
+    }
+    if (switches & PUSH_VLAN && !eth_type_vlan(get_unaligned_be16(
+            ALIGNED_CAST(ovs_be16 *, (char *) dp_packet_data(&packet)
+                                     + 12)))) {
+        eth_push_vlan(&packet, htons(ETH_TYPE_VLAN_8021Q), htons(5));
+    }
+    if (switches & RECIRCULATE) {
+        parse();
+    }
+    if (switches & TO_GUEST) {
+        send_to_guest();
+    } else {
+        send_plain();
+    }
+}
+
+/* Does what librte_vhost does before vhost_offload_from_library(): tells of the
+ * checksum of a header that it knows, and of segments. */
+static void
+library_flags(void)
+{
+    if (hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+        mbuf->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+    }
+    if (hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE && hdr.gso_size) {
+        mbuf->ol_flags |= RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_NONE;
+        mbuf->tso_segsz = hdr.gso_size;
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    enum { PACKET = 1 + sizeof hdr + 1 };
+    uint64_t features = UINT64_C(1) << VIRTIO_NET_F_CSUM;
+    enum vhost_offload_fate fate;
+    unsigned int switches;
+    uint16_t before = 0;
+    bool leaves_alone;
+
+    if (size < PACKET + ETH_HEADER_LEN) {
+        return 0;
+    }
+    switches = data[0];
+    memcpy(&hdr, data + 1, sizeof hdr);
+    make_packet(data + PACKET, size - PACKET, data[PACKET - 1] * 256);
+    features |= switches & NO_TSO4 ? 0 : UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4;
+    features |= switches & NO_TSO6 ? 0 : UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6;
+
+    leaves_alone = vhost_offload_leaves_packet_alone(
+        &hdr, features, dp_packet_data(&packet), dp_packet_size(&packet));
+    if (hdr.csum_start < dp_packet_size(&packet)) {
+        before = sum_of((char *) dp_packet_data(&packet) + hdr.csum_start,
+                        dp_packet_size(&packet) - hdr.csum_start);
+    }
+    if (switches & LIBRARY) {
+        library_flags();
+        fate = vhost_offload_from_library(features, mbuf);
+    } else {
+        fate = vhost_offload_from_guest(&hdr, features, mbuf);
+        FUZZ_CHECK(!leaves_alone || fate == VHOST_OFFLOAD_PASSED_ON);
+    }
+    if (fate == VHOST_OFFLOAD_PASSED_ON
+        && mbuf->ol_flags & VHOST_OFFLOAD_FLAGS) {
+        travel(switches);
+    } else {
+        FUZZ_CHECK(!mbuf->ol_flags);
+        if (fate == VHOST_OFFLOAD_COMPLETED && !(switches & LIBRARY)) {
+            const char *field = (char *) dp_packet_data(&packet)
+                                + hdr.csum_start + hdr.csum_offset;
+            uint16_t found = get_unaligned_u16((const uint16_t *) field);
+
+            FUZZ_CHECK(found
+                       && (found == (uint16_t) ~before
+                           || (found == UINT16_MAX && before == UINT16_MAX)));
+        }
+    }
+    dp_packet_uninit(&packet);
+    free(memory);
+    return 0;
+}
