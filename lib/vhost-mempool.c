@@ -33,6 +33,8 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/thread.h"
 #include "openvswitch/vlog.h"
+#include "ovs-atomic.h"
+#include "ovs-rcu.h"
 #include "packets.h"
 #include "util.h"
 #include "vhost-config.h"
@@ -68,6 +70,9 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 /* How often vhost_mempool_run() looks for mbufs that came home, in ms. */
 #define SWEEP_INTERVAL 100
 
+/* More than a thread takes to put mbufs into a pool, in us. */
+#define PUT_TIME_US 10000
+
 /* All pools, those without users included. */
 static struct ovs_mutex pools_mutex = OVS_MUTEX_INITIALIZER;
 static struct ovs_list pools OVS_GUARDED_BY(pools_mutex)
@@ -88,6 +93,7 @@ static struct vhost_mempool *create(const struct vhost_mempool_request *,
 static int nearest_node(int node, uint64_t set);
 static struct rte_mempool *create_on_node(const struct vhost_mempool *);
 static void sweep(void) OVS_REQUIRES(pools_mutex);
+static void sweep_now(void) OVS_REQUIRES(pools_mutex);
 
 /* Returns a pool for 'request', from which the caller may allocate until it
  * calls vhost_mempool_put() with the same number of queues.  A caller that
@@ -105,7 +111,7 @@ vhost_mempool_get(const struct vhost_mempool_request *request)
         pool = find_shared(request->node, mtu, request->n_queues);
     }
     if (!pool) {
-        sweep();
+        sweep_now();
         pool = create(request, mtu);
     }
     if (!pool) {
@@ -114,6 +120,7 @@ vhost_mempool_get(const struct vhost_mempool_request *request)
     if (pool) {
         n_unused -= !pool->n_users;
         pool->n_users++;
+        pool->full_since = 0;
         pool->n_queues += request->n_queues;
     } else {
         VLOG_ERR_RL(&rl, "%s: no memory for mbufs on any NUMA node; the port "
@@ -426,30 +433,90 @@ create_on_node(const struct vhost_mempool *pool)
     return mp;
 }
 
-/* Are all mbufs of 'mp' at home?  A thread that is in the middle of putting
- * one back may have counted it already, hence a second look. */
+/* Are all mbufs of 'mp', from which nobody takes any, at home?  A thread that is
+ * in the middle of putting some back may have them in two places, or go on to
+ * write to its cache: it must have got on before the pool may be freed.
+ *
+ * rte_mempool_full() is no answer: it takes more for as many. */
 static bool
 is_full(const struct rte_mempool *mp)
 {
-    if (!rte_mempool_full(mp)) {
-        return false;
+    unsigned int n = rte_mempool_get_ops(mp->ops_index)->get_count(mp);
+
+    for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {
+        n += mp->local_cache[i].len;
     }
-    rte_delay_us_sleep(1000);   /* xnanosleep() would quiesce. */
-    return rte_mempool_full(mp);
+    return n == mp->size;
 }
 
 static void
+destroy(struct vhost_mempool *pool)
+    OVS_REQUIRES(pools_mutex)
+{
+    VLOG_DBG("Freeing mempool %s.", pool->mp->name);
+    ovs_list_remove(&pool->list_node);
+    rte_mempool_free(pool->mp);
+    free(pool);
+    n_unused--;
+}
+
+static void
+note_grace_period(atomic_uint64_t *n_ended)
+{
+    uint64_t n;
+
+    atomic_add_relaxed(n_ended, 1, &n);
+}
+
+/* Frees the pools that nobody uses and that were full before the last grace
+ * period of the RCU, which this sees to: 'full_since' is the number of the first
+ * one that began later, or 0. */
+static void
 sweep(void)
 {
+    static atomic_uint64_t n_ended = 0;
+    static uint64_t n_begun;
     struct vhost_mempool *pool;
+    bool waiting = false;
+    uint64_t n;
 
+    atomic_read_relaxed(&n_ended, &n);
     LIST_FOR_EACH_SAFE (pool, list_node, &pools) {
-        if (!pool->n_users && is_full(pool->mp)) {
-            VLOG_DBG("Freeing mempool %s.", pool->mp->name);
-            ovs_list_remove(&pool->list_node);
-            rte_mempool_free(pool->mp);
-            free(pool);
-            n_unused--;
+        if (pool->n_users || !is_full(pool->mp)) {
+            pool->full_since = 0;
+        } else if (!pool->full_since) {
+            pool->full_since = n_begun + 1;
+            waiting = true;
+        } else if (n >= pool->full_since) {
+            destroy(pool);
+        } else {
+            waiting = true;
+        }
+    }
+    if (waiting && n == n_begun) {
+        n_begun++;
+        ovsrcu_postpone(note_grace_period, &n_ended);
+    }
+}
+
+/* Frees the pools that nobody uses, because their memory is needed now.  There
+ * can be no grace period, for which the caller would have to quiesce. */
+static void
+sweep_now(void)
+{
+    struct vhost_mempool *pool;
+    bool any = false;
+
+    LIST_FOR_EACH (pool, list_node, &pools) {
+        pool->was_full = !pool->n_users && is_full(pool->mp);
+        any |= pool->was_full;
+    }
+    if (any) {
+        rte_delay_us_sleep(PUT_TIME_US);        /* xnanosleep() quiesces. */
+    }
+    LIST_FOR_EACH_SAFE (pool, list_node, &pools) {
+        if (pool->was_full && is_full(pool->mp)) {
+            destroy(pool);
         }
     }
 }

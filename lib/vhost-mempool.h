@@ -66,6 +66,11 @@ struct vhost_mempool {
     unsigned int n_queues;      /* Sum over the users. */
     bool private;               /* Made under "per-port-memory". */
     bool lent;                  /* Used for lack of a further pool? */
+
+    /* Without users, was it full: when it was swept (see there), and when memory
+     * was needed at last? */
+    uint64_t full_since;
+    bool was_full;
 };
 
 /* More than any port's MTU.  DPDK counts a buffer's size in 16 bits. */

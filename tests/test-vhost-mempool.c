@@ -212,8 +212,7 @@ test_private(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     vhost_mempool_put(a, 2);
     vhost_mempool_put(b, 2);
-    vhost_mempool_run();
-    CHECK_INT(stub_memory.n_pools, 0);
+    check_mempools(0);
 }
 
 static void
@@ -359,15 +358,13 @@ test_return(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!rte_pktmbuf_alloc_bulk(pool->mp, mbufs, ARRAY_SIZE(mbufs)));
     vhost_mempool_put(NULL, 0);
     vhost_mempool_put(pool, 2);
-    vhost_mempool_run();
-    CHECK_INT(stub_memory.n_pools, 1);
+    check_mempools(1);
     CHECK_INT(pool->n_queues, 4);
 
     /* The last user leaves, but a packet is still under way. */
     vhost_mempool_put(pool, 4);
     rte_pktmbuf_free_bulk(mbufs, ARRAY_SIZE(mbufs) - 1);
-    vhost_mempool_run();
-    CHECK_INT(stub_memory.n_pools, 1);
+    check_mempools(1);
 
     /* It would have been needed again. */
     CHECK(get_pool(0, 1500, 2) == pool);
@@ -380,8 +377,7 @@ test_return(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(stub_memory.wake_time <= time_msec() + 1000);
 
     rte_pktmbuf_free(mbufs[ARRAY_SIZE(mbufs) - 1]);
-    vhost_mempool_run();
-    CHECK_INT(stub_memory.n_pools, 0);
+    check_mempools(0);
     stub_memory.wake_time = LLONG_MAX;
     vhost_mempool_wait();
     CHECK(stub_memory.wake_time == LLONG_MAX);
@@ -432,7 +428,7 @@ test_packets(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         vhost_mempool_put(pool, 2);
         vhost_mempool_run();
     }
-    CHECK_INT(stub_memory.n_pools, 0);
+    check_mempools(0);
 }
 
 const struct vhost_test mempool_tests[] = {
