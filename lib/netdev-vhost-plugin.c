@@ -26,16 +26,49 @@
  * initialized. */
 
 #include <errno.h>
+#include <string.h>
+
+#include <rte_version.h>
 
 #include "dpdk.h"
 #include "netdev-plugin.h"
 #include "netdev-provider.h"
 #include "netdev-vhost.h"
+#include "openvswitch/vlog.h"
 #include "util.h"
 #include "vhost-compat.h"
 #include "vhost-config.h"
 #include "vhost-mempool.h"
 #include "vhost-port.h"
+
+VLOG_DEFINE_THIS_MODULE(netdev_vhost_plugin);
+
+/* The plugin relies on what librte_vhost does beyond its interface.  Compares the
+ * library that is here with those with which all of it was tested. */
+static int
+plugin_init(char **errp)
+{
+    static const char *const tested[] = VHOST_TESTED_DPDK;
+    const char *running = rte_version();
+    char series[32];
+
+    snprintf(series, sizeof series, "DPDK %d.%02d.", RTE_VER_YEAR,
+             RTE_VER_MONTH);
+    if (strncmp(running, series, strlen(series))) {
+        *errp = xasprintf("it was built with %sN and runs with %s: build it "
+                          "with the DPDK that it is to run with",
+                          series, running);
+        return EINVAL;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(tested); i++) {
+        if (!strcmp(running, tested[i])) {
+            return 0;
+        }
+    }
+    VLOG_WARN("the plugin was not tested with %s, but with %s",
+              running, tested[0]);
+    return 0;
+}
 
 static void
 plugin_set_config(const struct smap *other_config)
@@ -83,6 +116,7 @@ const struct netdev_plugin ovs_netdev_plugin = {
     .name = "netdev-vhost",
     .version = NETDEV_VHOST_VERSION,
     .types = netdev_vhost_types,
+    .init = plugin_init,
     .set_config = plugin_set_config,
     .set_admin_state = vhost_ports_set_admin_state,
     .dump_mempool = plugin_dump_mempool,

@@ -132,4 +132,20 @@ vhost_copy_packet_fields(struct dp_packet *dst, const struct dp_packet *src)
 #define VHOST_NEW_VRING_STATS
 #endif
 
+/* What rte_version() says of the releases of this DPDK with which all of it was
+ * tested, the latest first. */
+#if RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0)
+#define VHOST_TESTED_DPDK { "DPDK 24.11.8" }
+#else
+#define VHOST_TESTED_DPDK { "DPDK 22.11.11" }
+#endif
+
+/* Since 24.11.8 at the latest, librte_vhost does not map more of anything than its
+ * size says.  Before, it did, for example of devices that have none. */
+#define VHOST_COMPARES_FILE_SIZE (RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0))
+
+/* Bytes of a message that librte_vhost shows us, with the largest payload that it
+ * knows (sizeof(VhostUserMsg)). */
+#define VHOST_MESSAGE_SIZE 644
+
 #endif /* vhost-compat.h */

@@ -22,6 +22,7 @@
 
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include <rte_cycles.h>
 #include <rte_vhost.h>
@@ -53,15 +54,17 @@ struct vhost_conn {
     struct ovs_list list_node;  /* In session's 'conns'. */
     struct vhost_session *session;
     int vid;
+    struct vhost_conversation conversation;
+    uint32_t request;           /* Of the latest message... */
+    int call_vring;             /* ...and the virtqueue of SET_VRING_CALL, or -1. */
     bool enabled[VHOST_MAX_VRINGS];     /* Which virtqueues are enabled. */
     struct vhost_guest_memory memory;   /* The guest's, for questions... */
     struct guest_memory mapped_memory;  /* ...and for access. */
+    struct iovec watched[VHOST_MAX_REGIONS];    /* librte_vhost's mappings... */
+    unsigned int n_watched;
+    struct iovec watched_log;                   /* ...and that of the log. */
     struct vhost_mapping *mapping;      /* For zero-copy, or NULL. */
     uint64_t rarp_address;      /* See VHOST_USER_SEND_RARP, or 0. */
-    bool unsized[VHOST_MAX_VRINGS];     /* Must be given a size anew? */
-    bool log_ended;             /* Must there be a new log of dirty pages? */
-    int call_vring;             /* Whose SET_VRING_CALL is handled, or -1. */
-    bool translating;           /* Is an IOTLB_MSG handled? */
     struct vhost_iotlb *iotlb;  /* Of a guest with an IOMMU, or NULL. */
     struct vhost_device *device;        /* Published by us, or NULL. */
     bool waiting;                       /* Ready, but another one's runs. */
@@ -89,6 +92,7 @@ static struct vhost_device *running_device(const struct vhost_conn *);
 static void take_rarp(struct vhost_conn *, struct vhost_device *);
 static void run_waiting(struct vhost_session *);
 static void update_demand(struct vhost_session *, struct vhost_conn *);
+static void unwatch_memory(struct vhost_conn *);
 
 /* Begins to close 'session': callbacks find no connection of it any more, and
  * none may run a device.  Returns the one that was running, or NULL. */
@@ -103,7 +107,7 @@ vhost_session_cut_conns(struct vhost_session *session)
     LIST_FOR_EACH (conn, list_node, &session->conns) {
         if (conn->device) {
             device = withdraw_device(conn);
-            vhost_device_suspend(device, 0, VHOST_MAX_VRINGS);
+            vhost_device_suspend(device, 0, VHOST_MAX_VRINGS, true);
             vhost_device_stop(device, 0, VHOST_MAX_VRINGS);
         }
         atomic_store_relaxed(&conns[conn->vid], NULL);
@@ -149,11 +153,14 @@ vhost_session_get_memory(struct vhost_session *session,
     ovs_mutex_unlock(&session->mutex);
 }
 
+/* Called first by each callback. */
 static struct vhost_conn *
 lookup_conn(int vid)
 {
     struct vhost_conn *conn = NULL;
 
+    /* What this thread did for another connection has ended. */
+    vhost_guard_suspect(-1);
     if (vid >= 0 && vid < ARRAY_SIZE(conns)) {
         atomic_read_relaxed(&conns[vid], &conn);
     }
@@ -174,7 +181,6 @@ new_connection_cb(int vid)
     struct vhost_session *session;
     struct vhost_conn *conn;
     bool welcome;
-    int fd;
 
     if (vid < 0 || vid >= ARRAY_SIZE(conns)
         || rte_vhost_get_ifname(vid, path, sizeof path)) {
@@ -189,6 +195,7 @@ new_connection_cb(int vid)
     conn = xzalloc(sizeof *conn);
     conn->session = session;
     conn->vid = vid;
+    conn->conversation.vid = vid;
     conn->call_vring = -1;
     atomic_store_relaxed(&vhost_guard_lost[vid], false);
     ovs_mutex_lock(&session->mutex);
@@ -207,10 +214,14 @@ new_connection_cb(int vid)
         free(conn);
         return -1;
     }
+    if (!vhost_socket_limit_waiting(session->postcopy)) {
+        VLOG_WARN("vHost Device '%s': refused, because its connection is not "
+                  "found, so that nothing would keep its front end from "
+                  "having all others wait", session->path);
+        remove_conn(conn);
+        return -1;
+    }
     OVS_USDT_PROBE(netdev_vhost, connected, session->path, vid);
-    atomic_read_relaxed(&session->fd, &fd);
-    fd = vhost_socket_limit_waiting(session->path, fd);
-    atomic_store_relaxed(&session->fd, fd);
     rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
     return 0;
 }
@@ -249,8 +260,12 @@ destroy_connection_cb(int vid)
 static void
 free_conn(struct vhost_conn *conn)
 {
+    unwatch_memory(conn);
+    if (conn->watched_log.iov_base) {
+        vhost_guard_unwatch(conn->watched_log.iov_base);
+    }
     vhost_mapping_unref(conn->mapping);
-    free(conn->iotlb);
+    vhost_iotlb_destroy(conn->iotlb);
     free(conn);
 }
 
@@ -270,7 +285,8 @@ remove_conn(struct vhost_conn *conn)
 static const char *
 objection_to_vring(const struct vhost_conn *conn, unsigned int vring)
 {
-    return (conn->unsized[vring] ? "it was restarted without a size"
+    return (conn->conversation.unsized[vring]
+            ? "it was restarted without a size"
             : vhost_iotlb_objection(conn->iotlb, vring));
 }
 
@@ -304,26 +320,13 @@ static bool
 publish_device(struct vhost_conn *conn, struct vhost_device *device)
 {
     struct vhost_session *session = conn->session;
-    unsigned int n_vrings = rte_vhost_get_vring_num(conn->vid);
-    bool usable[VHOST_MAX_VRINGS] = { false };
     bool publish;
-
-    /* VHOST_USER_RESET_OWNER takes rings away without a word. */
-    for (unsigned int i = 0; i < MIN(n_vrings, VHOST_MAX_VRINGS); i++) {
-        struct rte_vhost_vring vring;
-
-        usable[i] = (!rte_vhost_get_vhost_vring(conn->vid, i, &vring)
-                     && vring.size);
-    }
 
     ovs_mutex_lock(&session->mutex);
     conn->waiting = ovsrcu_get_protected(struct vhost_device *,
                                          &session->device) != NULL;
     publish = !conn->waiting && !session->closing;
     if (publish) {
-        for (unsigned int i = 0; i < VHOST_MAX_VRINGS; i++) {
-            conn->enabled[i] &= usable[i];
-        }
         for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
             atomic_init(&device->rxqs[i].enabled, conn->enabled[2 * i + 1]);
         }
@@ -349,6 +352,7 @@ withdraw_device(struct vhost_conn *conn)
     struct vhost_device *device = conn->device;
 
     conn->device = NULL;
+    atomic_store_explicit(&device->withdrawn, true, memory_order_release);
     ovsrcu_set(&conn->session->device, NULL);
     set_tx_offloads(conn->session, 0);
     return device;
@@ -465,6 +469,7 @@ new_device_cb(int vid)
         return -1;
     }
     /* After an error, librte_vhost would not tell us when the device stops. */
+    conn->conversation.is_running = true;
     run_device(conn);
     return 0;
 }
@@ -480,6 +485,7 @@ destroy_device_cb(int vid)
         return;
     }
     session = conn->session;
+    conn->conversation.is_running = false;
 
     ovs_mutex_lock(&session->mutex);
     conn->waiting = false;
@@ -491,7 +497,7 @@ destroy_device_cb(int vid)
         return;
     }
     notify(session);
-    vhost_device_suspend(device, 0, VHOST_MAX_VRINGS);
+    vhost_device_suspend(device, 0, VHOST_MAX_VRINGS, false);
     wait_for_data_path(session);
     vhost_device_stop(device, 0, VHOST_MAX_VRINGS);
     vhost_device_hand_back(device, 0, VHOST_MAX_VRINGS);
@@ -545,13 +551,13 @@ vring_state_changed_cb(int vid, uint16_t vring, int enable)
     /* SET_VRING_CALL disables a ring that is in use, then enables it.
      * Meanwhile, we can go on. */
     device = running_device(conn);
-    if (device && vring == conn->call_vring && conn->enabled[vring]
-        && device->datapath->renew_call) {
+    if (device && vring == conn->call_vring && conn->enabled[vring]) {
         return 0;
     }
     /* Without the translation of a ring's own addresses, librte_vhost calls it
      * disabled.  It asks for the translation when the ring is used. */
-    if (device && conn->translating && conn->enabled[vring]) {
+    if (device && conn->request == VHOST_REQUEST_IOTLB_MSG
+        && conn->enabled[vring]) {
         return 0;
     }
 
@@ -572,18 +578,80 @@ const struct rte_vhost_device_ops vhost_conn_device_ops = {
     .destroy_connection = destroy_connection_cb,
 };
 
+/* Has SIGBUS in librte_vhost's mappings of 'table', the memory of the guest on
+ * 'conn', be the end of that guest's memory only. */
+static void
+watch_memory(struct vhost_conn *conn, const struct rte_vhost_memory *table)
+{
+    unwatch_memory(conn);
+    for (uint32_t i = 0; i < MIN(table->nregions, VHOST_MAX_REGIONS); i++) {
+        struct iovec *part = &conn->watched[conn->n_watched];
+
+        part->iov_base = table->regions[i].mmap_addr;
+        part->iov_len = table->regions[i].mmap_size;
+        if (!vhost_guard_watch(part->iov_base, part->iov_len,
+                               &vhost_guard_lost[conn->vid])) {
+            VLOG_ERR("vHost Device '%s': the guest's memory is not used, "
+                     "because too much is watched already",
+                     conn->session->path);
+            atomic_store_relaxed(&vhost_guard_lost[conn->vid], true);
+            break;
+        }
+        conn->n_watched++;
+    }
+}
+
+static void
+unwatch_memory(struct vhost_conn *conn)
+{
+    while (conn->n_watched) {
+        vhost_guard_unwatch(conn->watched[--conn->n_watched].iov_base);
+    }
+}
+
+/* Does the same for the log of dirty pages, if there is one. */
+static void
+watch_log(struct vhost_conn *conn)
+{
+    uint64_t address, size;
+
+    if (conn->watched_log.iov_base) {
+        vhost_guard_unwatch(conn->watched_log.iov_base);
+    }
+    conn->watched_log = (struct iovec) { .iov_base = NULL };
+    if (!rte_vhost_get_log_base(conn->vid, &address, &size) && address
+        && vhost_guard_watch((void *) (uintptr_t) address, size,
+                             &vhost_guard_lost[conn->vid])) {
+        conn->watched_log.iov_base = (void *) (uintptr_t) address;
+    }
+}
+
+/* Can packets of the guest on 'conn' stay where they are?  Not if librte_vhost's
+ * data path is to be used: with an IOMMU, the guest does not want all of its
+ * memory to be mapped for devices, and in post-copy the pages that a mapping of
+ * our own brings in would be empty. */
+static bool
+can_zero_copy(const struct vhost_conn *conn)
+{
+    const struct vhost_session *session = conn->session;
+    uint64_t features = 0;
+
+    rte_vhost_get_negotiated_features(conn->vid, &features);
+    return (session->zero_copy && !session->library_only
+            && !(features & UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM));
+}
+
 /* Replaces our mapping of the memory of the guest on 'conn', if its packets are
  * not to be copied, by that of 'table', or none. */
 static void
 set_mapping(struct vhost_conn *conn, const struct rte_vhost_memory *table)
 {
-    struct vhost_session *session = conn->session;
-    const char *name = netdev_get_name(session->netdev);
+    const char *name = netdev_get_name(conn->session->netdev);
     char *message;
 
     vhost_mapping_unref(conn->mapping);
     conn->mapping = NULL;
-    if (table && session->zero_copy) {
+    if (table && can_zero_copy(conn)) {
         conn->mapping = vhost_mapping_create(table, name, &message);
         if (!conn->mapping) {
             VLOG_WARN_RL(&rl, "%s: no zero-copy, because we cannot keep the "
@@ -628,7 +696,7 @@ set_memory(struct vhost_conn *conn, const struct rte_vhost_memory *table)
     conn->memory = memory;
     if (conn->device) {
         conn->device->memory = *mapped;
-        if (conn->device->datapath == &vhost_datapath_native) {
+        if (conn->device->datapath->can_zero_copy) {
             old = conn->device->mapping;
             conn->device->mapping = vhost_mapping_ref(conn->mapping);
         }
@@ -641,10 +709,10 @@ set_memory(struct vhost_conn *conn, const struct rte_vhost_memory *table)
 static void
 take_rarp(struct vhost_conn *conn, struct vhost_device *device)
 {
-    if (conn->rarp_address) {
+    if (device->datapath->receives_rarp && conn->rarp_address) {
         atomic_store_relaxed(&device->rarp_address, conn->rarp_address);
-        conn->rarp_address = 0;
     }
+    conn->rarp_address = 0;
 }
 
 /* Returns the running device of 'conn', or NULL.  It stays for as long as the
@@ -660,93 +728,154 @@ running_device(const struct vhost_conn *conn)
     return device;
 }
 
-/* Notes the virtqueues for which 'm' may make librte_vhost free what depends
- * on their size, or leave it as it was for another size or layout. */
+/* Takes the virtqueues that 'm' concerns, which librte_vhost is about to handle,
+ * away from the data path of the device that runs on 'conn', if any. */
 static void
-note_unsized(struct vhost_conn *conn, const struct vhost_message *m)
+suspend_queues(struct vhost_conn *conn, const struct vhost_message *m)
 {
-    if (m->request == VHOST_REQUEST_SET_VRING_NUM
-        || m->request == VHOST_REQUEST_GET_VRING_BASE) {
-        conn->unsized[m->vring] = true;
-    } else if (vhost_message_changes_layout(m, conn->vid)) {
-        memset(conn->unsized, true, sizeof conn->unsized);
+    struct vhost_device *device = running_device(conn);
+    unsigned int first, n;
+
+    vhost_message_range(m, &first, &n);
+    if (!device || !n) {
+        return;
+    }
+    if (vhost_device_suspend(device, first, n, m->is_locked)) {
+        wait_for_data_path(conn->session);
+    }
+    ovs_mutex_lock(&conn->session->mutex);
+    if (conn->device) {         /* The session may be closed by now. */
+        if (vhost_message_stops_ring(m)) {
+            vhost_device_stop(device, first, n);
+        }
+        vhost_device_hand_back(device, first, n);
+    }
+    ovs_mutex_unlock(&conn->session->mutex);
+}
+
+/* Gives back to the data path what suspend_queues() took from it. */
+static void
+resume_queues(struct vhost_conn *conn, const struct vhost_message *m)
+{
+    struct vhost_device *device = running_device(conn);
+    unsigned int first, n;
+
+    if (!device) {
+        return;
+    }
+    vhost_message_range(m, &first, &n);
+    ovs_mutex_lock(&conn->session->mutex);
+    if (conn->device) {
+        vhost_device_note_rings(device, first, n);
+        start_queues(conn, device, first, n);
+    }
+    ovs_mutex_unlock(&conn->session->mutex);
+    if (conn->call_vring >= 0) {
+        device->datapath->renew_call(
+            device, vhost_device_queue(device, conn->call_vring));
+    }
+    if (m->request == VHOST_REQUEST_SEND_RARP) {
+        take_rarp(conn, device);
     }
 }
 
-/* Has no burst of 'device' run while translations are 'changing', and none that
- * uses a virtqueue of which they show that it cannot be used. */
+/* Notes on 'conn' what 'm' says, which librte_vhost has obeyed. */
 static void
-set_translations_changing(const struct vhost_conn *conn,
-                          struct vhost_device *device, bool changing)
+note_message(struct vhost_conn *conn, const struct vhost_message *m)
 {
-    if (device->datapath->set_translations_changing) {
-        device->datapath->set_translations_changing(device, changing);
-    }
-    for (unsigned int i = 0; changing && i < VHOST_MAX_VRINGS; i++) {
-        const char *objection = vhost_iotlb_objection(conn->iotlb, i);
+    struct rte_vhost_memory *table;
 
-        if (objection) {
-            vhost_device_condemn(device, i, objection);
+    switch (m->request) {
+    case VHOST_REQUEST_SET_MEM_TABLE:
+        if (!rte_vhost_get_mem_table(conn->vid, &table)) {
+            watch_memory(conn, table);
+            set_memory(conn, table);
+            free(table);
         }
+        break;
+    case VHOST_REQUEST_SET_LOG_BASE:
+        watch_log(conn);
+        break;
+    case VHOST_REQUEST_SEND_RARP:
+        /* An address has 6 bytes. */
+        conn->rarp_address = m->u64 & UINT64_C(0xffffffffffff);
+        break;
+    case VHOST_REQUEST_SET_BACKEND_REQ_FD:
+        /* librte_vhost writes to it. */
+        vhost_socket_limit_waiting(conn->session->postcopy);
+        break;
+    case VHOST_REQUEST_SET_VRING_ENABLE:
+        if (m->state.num) {
+            break;
+        }
+        /* fall through */
+    case VHOST_REQUEST_GET_VRING_BASE:
+        if (conn->enabled[m->vring]) {
+            /* librte_vhost does not say so if it has called it disabled
+             * before. */
+            set_enabled(conn, m->vring, false);
+        }
+        break;
     }
+    vhost_iotlb_consider(&conn->iotlb, m, conn->vid);
+}
+
+/* Returns why librte_vhost is not to get 'm', or NULL. */
+static const char *
+objection_to_message(const struct vhost_conn *conn,
+                     const struct vhost_message *m)
+{
+    const char *objection
+        = vhost_conversation_objection(&conn->conversation, m);
+
+    return (objection ? objection
+            : vhost_iotlb_contradicts(conn->iotlb, m, conn->vid)
+            ? "it contradicts another translation" : NULL);
 }
 
 /* librte_vhost calls these two around each message.  Between them, it may
- * change rings and memory under a running device.  They see also the one pass
- * that changes the guest's memory. */
+ * change rings and memory under a running device. */
 
 static enum rte_vhost_msg_result
 before_message_cb(int vid, void *message)
 {
     struct vhost_conn *conn = lookup_conn(vid);
-    struct vhost_device *device;
-    struct vhost_message m;
     const char *objection;
-    unsigned int first, n;
+    struct vhost_message m;
 
     if (!conn) {
         return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
     }
-    /* This thread only ever serves one guest after the other. */
-    vhost_guard_enter(vid);
-    device = running_device(conn);
     vhost_message_parse(message, &m);
-    conn->translating = m.request == VHOST_REQUEST_IOTLB_MSG;
-    objection = vhost_message_objection(&m, vid, conn->log_ended);
+    conn->request = m.request;
+    conn->call_vring = (m.request == VHOST_REQUEST_SET_VRING_CALL
+                        ? m.vring : -1);
+    if (vhost_conversation_is_broken(&conn->conversation)) {
+        VLOG_WARN_RL(&rl, "vHost Device '%s': the connection ends, because the "
+                     "guest's memory could not be mapped", conn->session->path);
+        return vhost_message_hang_up(message, &m);
+    }
+    if (m.request == VHOST_REQUEST_RESET_OWNER) {
+        /* librte_vhost would forget what it has for the rings, without freeing
+         * it.  The specification advises against the message, and back ends
+         * against obeying it. */
+        return vhost_message_ignore(&m);
+    }
+    objection = objection_to_message(conn, &m);
     if (objection) {
-        VLOG_WARN_RL(&rl, "vHost Device '%s': refused request %d: %s",
-                     conn->session->path, m.request, objection);
-        vhost_message_spoil(message);
-        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+        VLOG_WARN_RL(&rl, "vHost Device '%s': refused %s: %s",
+                     conn->session->path, m.name, objection);
+        return vhost_message_refuse(&m);
     }
-    note_unsized(conn, &m);
-    conn->log_ended |= vhost_message_ends_log(&m, vid);
-    vhost_iotlb_consider(&conn->iotlb, &m, vid);
-    vhost_message_range(&m, &first, &n);
-    if (device) {
-        set_translations_changing(conn, device, conn->translating);
-        if (vhost_device_suspend(device, first, n)) {
-            wait_for_data_path(conn->session);
-        }
-        ovs_mutex_lock(&conn->session->mutex);
-        if (conn->device) {     /* The session may be closed by now. */
-            if (vhost_message_stops_ring(&m)) {
-                vhost_device_stop(device, first, n);
-            }
-            vhost_device_hand_back(device, first, n);
-        }
-        ovs_mutex_unlock(&conn->session->mutex);
-    }
+    vhost_conversation_begin(&conn->conversation, &m);
+    suspend_queues(conn, &m);
     if (m.request == VHOST_REQUEST_SET_MEM_TABLE) {
         set_memory(conn, NULL);
-    } else if (m.request == VHOST_REQUEST_RESET_OWNER) {
-        /* librte_vhost forgets all rings without a word. */
-        memset(conn->enabled, 0, sizeof conn->enabled);
+        unwatch_memory(conn);
+        vhost_guard_suspect(vid);
     } else if (m.request == VHOST_REQUEST_IOTLB_MSG) {
         vhost_message_limit_range(message);
     }
-    conn->call_vring = (m.request == VHOST_REQUEST_SET_VRING_CALL
-                        ? m.vring : -1);
     return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
@@ -755,56 +884,18 @@ static enum rte_vhost_msg_result
 after_message_cb(int vid, void *message)
 {
     struct vhost_conn *conn = lookup_conn(vid);
-    struct rte_vhost_memory *table;
-    struct vhost_device *device;
     struct vhost_message m;
-    unsigned int first, n;
 
     if (!conn) {
         return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
     }
     vhost_message_parse(message, &m);
-    if (m.request == VHOST_REQUEST_SET_MEM_TABLE
-        && !rte_vhost_get_mem_table(vid, &table)) {
-        set_memory(conn, table);
-        free(table);
+    if (m.request == VHOST_REQUEST_RESET_OWNER) {
+        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;        /* It was ignored. */
     }
-    if (m.request == VHOST_REQUEST_SET_VRING_NUM) {
-        conn->unsized[m.vring] = false;
-    }
-    if (m.request == VHOST_REQUEST_SET_LOG_BASE) {
-        conn->log_ended = false;
-    }
-    if (m.request == VHOST_REQUEST_SEND_RARP) {
-        /* An address has 6 bytes. */
-        conn->rarp_address = m.payload & UINT64_C(0xffffffffffff);
-    }
-    if ((m.request == VHOST_REQUEST_GET_VRING_BASE
-         || (m.request == VHOST_REQUEST_SET_VRING_ENABLE
-             && !(m.payload >> 32)))
-        && conn->enabled[m.vring]) {
-        /* librte_vhost does not say so if it has called it disabled before. */
-        set_enabled(conn, m.vring, false);
-    }
-    device = running_device(conn);
-    if (device) {
-        set_translations_changing(conn, device, false);
-    }
-    if (device && device->datapath->suspend) {
-        vhost_message_range(&m, &first, &n);
-        ovs_mutex_lock(&conn->session->mutex);
-        if (conn->device) {
-            start_queues(conn, device, first, n);
-        }
-        ovs_mutex_unlock(&conn->session->mutex);
-        if (conn->call_vring >= 0) {
-            device->datapath->renew_call(
-                device, vhost_device_queue(device, conn->call_vring));
-        }
-        if (m.request == VHOST_REQUEST_SEND_RARP) {
-            take_rarp(conn, device);
-        }
-    }
+    vhost_conversation_end(&conn->conversation, &m);
+    note_message(conn, &m);
+    resume_queues(conn, &m);
     return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 

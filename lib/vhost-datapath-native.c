@@ -64,8 +64,8 @@ count(struct vhost_queue *q, unsigned int counter, uint64_t n)
 {
     uint64_t value;
 
-    atomic_read_relaxed(&q->counters[counter], &value);
-    atomic_store_relaxed(&q->counters[counter], value + n);
+    atomic_read_relaxed(&q->native.counters[counter], &value);
+    atomic_store_relaxed(&q->native.counters[counter], value + n);
 }
 
 static inline void
@@ -118,16 +118,15 @@ pass_fault_on(struct vhost_queue *q, struct virtq *vq)
     }
 }
 
-/* Ends the access to the memory of 'device' by the user of 'q', whose zero-copy
- * state is 'zc', or NULL. */
+/* Has 'q' stand still if memory that was accessed is lost: that of 'device', or
+ * the mapping of its zero-copy state 'zc', which may be NULL. */
 static inline void
-leave_guard(const struct vhost_device *device, struct vhost_queue *q,
-            const struct vhost_zerocopy *zc)
+check_memory(const struct vhost_device *device, struct vhost_queue *q,
+             const struct vhost_zerocopy *zc)
 {
-    vhost_guard_leave();
     if (OVS_UNLIKELY(vhost_guard_is_lost(device->vid)
                      || (zc && vhost_mapping_is_lost(zc->mapping)))) {
-        ovsrcu_set_hidden(&q->virtq, NULL);
+        ovsrcu_set_hidden(&q->native.virtq, NULL);
         atomic_store_relaxed(&q->fault, vhost_guard_fault);
     }
 }
@@ -139,7 +138,7 @@ call_guest(struct vhost_queue *q, struct virtq *vq)
     if (OVS_UNLIKELY(virtq_wants_call(vq))) {
         int fd;
 
-        atomic_read_relaxed(&q->callfd, &fd);
+        atomic_read_relaxed(&q->native.callfd, &fd);
         if (fd >= 0) {
             eventfd_write(fd, 1);
             count(q, VHOST_VRING_guest_notifications, 1);
@@ -233,8 +232,8 @@ attach_packet(const struct vhost_device *device, struct vhost_zerocopy *zc,
             && (!vhost_offload_is_requested(hdr)
                 || vhost_offload_leaves_packet_alone(
                     hdr, device->features, segment->data + offset, len))
-            ? vhost_zerocopy_attach(zc, mbuf, segment->data, segment->len,
-                                    offset, len)
+            ? vhost_zerocopy_attach(zc, mbuf, segment->data + offset,
+                                    MIN(offset, VHOST_ZEROCOPY_HEADROOM), len)
             : VHOST_ZEROCOPY_NO_SLOT);
 }
 
@@ -394,18 +393,17 @@ native_dequeue(struct vhost_device *device, struct vhost_queue *q,
                struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
                struct vhost_counters *counters)
 {
-    struct virtq *vq = ovsrcu_get(struct virtq *, &q->virtq);
+    struct virtq *vq = ovsrcu_get(struct virtq *, &q->native.virtq);
     struct vhost_zerocopy *zc;
 
     if (OVS_UNLIKELY(!vq)) {
         return 0;
     }
-    zc = q->zerocopy;           /* Changes only while 'virtq' is null. */
-    vhost_guard_enter(device->vid);
+    zc = q->native.zerocopy;    /* Changes only while 'virtq' is null. */
     n = (OVS_UNLIKELY(zc)
          ? dequeue(device, q, vq, zc, mp, mbufs, n, counters)
          : dequeue(device, q, vq, NULL, mp, mbufs, n, counters));
-    leave_guard(device, q, zc);
+    check_memory(device, q, zc);
     return n;
 }
 
@@ -556,7 +554,7 @@ static inline uint16_t ALWAYS_INLINE
 enqueue(struct vhost_device *device, struct vhost_queue *q,
         struct rte_mbuf **mbufs, uint16_t n, struct vhost_counters *counters)
 {
-    struct virtq *vq = ovsrcu_get(struct virtq *, &q->virtq);
+    struct virtq *vq = ovsrcu_get(struct virtq *, &q->native.virtq);
     size_t hdr_len = header_len(device);
     unsigned int max_buffers = n;
     uint16_t n_packets = 0, n_dropped = 0;
@@ -617,22 +615,24 @@ native_enqueue(struct vhost_device *device, struct vhost_queue *q,
                struct rte_mbuf **mbufs, uint16_t n,
                struct vhost_counters *counters)
 {
-    vhost_guard_enter(device->vid);
     n = enqueue(device, q, mbufs, n, counters);
-    leave_guard(device, q, NULL);
+    check_memory(device, q, NULL);
     return n;
 }
 
 static int
-native_n_pending(struct vhost_device *device, struct vhost_queue *q)
+native_n_pending(struct vhost_device *device OVS_UNUSED,
+                 struct vhost_queue *q)
 {
-    const struct virtq *vq = ovsrcu_get(struct virtq *, &q->virtq);
-    unsigned int n;
+    const struct virtq *vq = ovsrcu_get(struct virtq *, &q->native.virtq);
 
-    vhost_guard_enter(device->vid);
-    n = vq ? virtq_n_available(vq) : 0;
-    vhost_guard_leave();
-    return n;
+    return vq ? virtq_n_available(vq) : 0;
+}
+
+static unsigned int
+native_n_out(const struct vhost_queue *q)
+{
+    return vhost_zerocopy_n_out(q->native.zerocopy);
 }
 
 /* Is a message about the ring or the guest's memory being handled? */
@@ -643,7 +643,7 @@ native_is_stalled(struct vhost_device *device OVS_UNUSED,
     const char *fault;
 
     atomic_read_relaxed(&q->fault, &fault);
-    return !fault && !ovsrcu_get(struct virtq *, &q->virtq);
+    return !fault && !ovsrcu_get(struct virtq *, &q->native.virtq);
 }
 
 /* Control. */
@@ -653,7 +653,7 @@ log_write(void *q_, uint64_t address, uint64_t len)
 {
     const struct vhost_queue *q = q_;
 
-    rte_vhost_log_write(q->vid, address, len);
+    rte_vhost_log_write(q->native.vid, address, len);
 }
 
 /* Returns a duplicate of 'fd', or -1.  It is for writing without waiting,
@@ -672,22 +672,22 @@ duplicate_callfd(int fd)
 static bool
 is_set_up(const struct vhost_queue *q)
 {
-    return q->storage.size != 0;
+    return q->native.storage.size != 0;
 }
 
 static void
 native_stop(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q,
             uint64_t deadline)
 {
-    if (q->zerocopy && is_set_up(q)) {
-        unsigned int n = vhost_zerocopy_stop(q->zerocopy, &q->storage,
+    if (q->native.zerocopy && is_set_up(q)) {
+        unsigned int n = vhost_zerocopy_stop(q->native.zerocopy, &q->native.storage,
                                              deadline);
 
-        call_guest(q, &q->storage);
+        call_guest(q, &q->native.storage);
         count(q, VHOST_VRING_inflight_completed, n);
     }
-    vhost_zerocopy_retire(q->zerocopy);
-    q->zerocopy = NULL;
+    vhost_zerocopy_retire(q->native.zerocopy);
+    q->native.zerocopy = NULL;
 }
 
 /* Has 'q' receive without a copy, if that is possible: the ring is then used
@@ -699,14 +699,14 @@ start_zerocopy(struct vhost_device *device, struct vhost_queue *q,
     struct vhost_mapping *mapping = device->mapping;
     struct vhost_zerocopy *zc;
 
-    if (q->zerocopy && q->zerocopy->ring_size != config->size) {
+    if (q->native.zerocopy && q->native.zerocopy->ring_size != config->size) {
         /* Another ring, which does not know the buffers of the last one. */
         native_stop(device, q, vhost_zerocopy_deadline());
     }
     zc = (mapping && q->vring & 1
-          ? vhost_zerocopy_renew(q->zerocopy, mapping, config->size) : NULL);
+          ? vhost_zerocopy_renew(q->native.zerocopy, mapping, config->size) : NULL);
     if (zc) {
-        q->zerocopy = zc;
+        q->native.zerocopy = zc;
         config->memory = &mapping->memory;
         config->desc = vhost_mapping_translate(mapping, &device->memory,
                                                config->desc);
@@ -734,11 +734,11 @@ native_start(struct vhost_device *device, struct vhost_queue *q)
                                     &config.avail_base, &config.used_base)) {
         return;
     }
-    q->vid = device->vid;
-    q->log = (struct virtq_log) { .write = log_write, .aux = q };
+    q->native.vid = device->vid;
+    q->native.log = (struct virtq_log) { .write = log_write, .aux = q };
     /* Whether there is a log may have changed since the device started. */
     rte_vhost_get_negotiated_features(device->vid, &features);
-    config.log = features & UINT64_C(1) << VHOST_F_LOG_ALL ? &q->log : NULL;
+    config.log = features & UINT64_C(1) << VHOST_F_LOG_ALL ? &q->native.log : NULL;
     config.memory = &device->memory;
     config.packed = vhost_device_has(device, VIRTIO_F_RING_PACKED);
     config.event_idx = vhost_device_has(device, VIRTIO_RING_F_EVENT_IDX);
@@ -749,39 +749,53 @@ native_start(struct vhost_device *device, struct vhost_queue *q)
     config.device = vring.used;
     start_zerocopy(device, q, &config);
     problem = (vhost_guard_is_lost(device->vid) ? vhost_guard_fault
-               : virtq_init(&q->storage, &config));
+               : virtq_init(&q->native.storage, &config));
     atomic_store_relaxed(&q->fault, problem);
     if (problem) {
-        q->storage.size = 0;
+        q->native.storage.size = 0;
         return;
     }
-    atomic_store_relaxed(&q->callfd, duplicate_callfd(vring.callfd));
-    if (q->zerocopy && config.memory == &device->memory) {
+    atomic_store_relaxed(&q->native.callfd, duplicate_callfd(vring.callfd));
+    if (q->native.zerocopy && config.memory == &device->memory) {
         /* It was possible until now. */
         native_stop(device, q, vhost_zerocopy_deadline());
     }
-    ovsrcu_set(&q->virtq, &q->storage);
+    ovsrcu_set(&q->native.virtq, &q->native.storage);
 }
 
 static bool
 native_suspend(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
 {
-    ovsrcu_set(&q->virtq, NULL);
+    ovsrcu_set(&q->native.virtq, NULL);
     return is_set_up(q);
+}
+
+/* Queues that were suspended are waited for with the RCU. */
+static void
+native_await(struct vhost_device *device OVS_UNUSED,
+             struct vhost_queue *q OVS_UNUSED)
+{
+}
+
+static void
+close_virtq(struct vhost_queue *q)
+{
+    int fd;
+
+    if (is_set_up(q)) {
+        atomic_read_relaxed(&q->native.callfd, &fd);
+        if (fd >= 0) {
+            close(fd);
+        }
+        q->native.storage.size = 0;
+    }
 }
 
 static void
 native_release(struct vhost_queue *q)
 {
-    int fd;
-
-    if (is_set_up(q)) {
-        atomic_read_relaxed(&q->callfd, &fd);
-        if (fd >= 0) {
-            close(fd);
-        }
-        q->storage.size = 0;
-    }
+    close_virtq(q);
+    vhost_zerocopy_retire(q->native.zerocopy);
 }
 
 static void
@@ -790,9 +804,9 @@ native_hand_back(struct vhost_device *device, struct vhost_queue *q)
     if (is_set_up(q)) {
         uint16_t avail, used;
 
-        virtq_get_base(&q->storage, &avail, &used);
+        virtq_get_base(&q->native.storage, &avail, &used);
         rte_vhost_set_vring_base(device->vid, q->vring, avail, used);
-        native_release(q);
+        close_virtq(q);
     }
 }
 
@@ -814,7 +828,7 @@ native_renew_call(struct vhost_device *device, struct vhost_queue *q)
         || rte_vhost_get_vhost_vring(device->vid, q->vring, &vring)) {
         return;
     }
-    fd = atomic_exchange_explicit(&q->callfd, duplicate_callfd(vring.callfd),
+    fd = atomic_exchange_explicit(&q->native.callfd, duplicate_callfd(vring.callfd),
                                   memory_order_relaxed);
     if (fd >= 0) {
         int *old = xmalloc(sizeof *old);
@@ -826,7 +840,7 @@ native_renew_call(struct vhost_device *device, struct vhost_queue *q)
         }
     }
     /* The guest may have missed one in between. */
-    atomic_read_relaxed(&q->callfd, &fd);
+    atomic_read_relaxed(&q->native.callfd, &fd);
     if (fd >= 0) {
         eventfd_write(fd, 1);
     }
@@ -839,7 +853,7 @@ native_get_stats(struct vhost_device *device OVS_UNUSED,
     uint64_t *values = (uint64_t *) stats;
 
     for (size_t i = 0; i < VHOST_N_VRING_STATS; i++) {
-        atomic_read_relaxed(&q->counters[i], &values[i]);
+        atomic_read_relaxed(&q->native.counters[i], &values[i]);
     }
     return true;
 }
@@ -854,12 +868,16 @@ native_reset_stats(struct vhost_device *device OVS_UNUSED,
 
 const struct vhost_datapath vhost_datapath_native = {
     .name = "native",
+    .can_zero_copy = true,
+    .receives_rarp = true,
     .dequeue = native_dequeue,
     .enqueue = native_enqueue,
     .n_pending = native_n_pending,
     .is_stalled = native_is_stalled,
+    .n_out = native_n_out,
     .start = native_start,
     .suspend = native_suspend,
+    .await = native_await,
     .stop = native_stop,
     .hand_back = native_hand_back,
     .renew_call = native_renew_call,

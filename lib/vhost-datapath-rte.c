@@ -35,8 +35,18 @@
 /* More counters than librte_vhost has for a virtqueue. */
 #define MAX_LIBRARY_STATS 64
 
-/* The most that a change of translations waits for bursts. */
+/* The most that is waited for a burst. */
 #define MAX_BURST_MS 100
+
+static inline bool
+is_usable(struct vhost_queue *q)
+{
+    bool usable;
+
+    /* Pairs with the release in rte_start(). */
+    atomic_read_explicit(&q->rte.usable, &usable, memory_order_acquire);
+    return usable;
+}
 
 /* Tells the guest, once, that it need not notify us.  Only here, because the
  * library wants a lock that it holds when it calls back. */
@@ -45,66 +55,45 @@ suppress_notifications(struct vhost_device *device, struct vhost_queue *q)
 {
     bool quiet;
 
-    atomic_read_relaxed(&q->quiet, &quiet);
+    atomic_read_relaxed(&q->rte.quiet, &quiet);
     /* It may have to translate the ring's addresses first. */
     if (OVS_UNLIKELY(!quiet)
         && !rte_vhost_enable_guest_notification(device->vid, q->vring, 0)) {
-        atomic_store_relaxed(&q->quiet, true);
+        atomic_store_relaxed(&q->rte.quiet, true);
     }
 }
 
-/* Begins a burst on 'q', if it may be used: librte_vhost would go on with
- * rings whose memory has gone, or that were never given a size. */
-static inline bool
-enter(struct vhost_device *device, struct vhost_queue *q)
-{
-    bool usable;
-
-    atomic_read_relaxed(&q->usable, &usable);
-    if (OVS_UNLIKELY(!usable || vhost_guard_is_lost(device->vid))) {
-        if (usable) {
-            atomic_store_relaxed(&q->fault, vhost_guard_fault);
-        }
-        return false;
-    }
-    vhost_guard_enter(device->vid);
-    suppress_notifications(device, q);
-    return true;
-}
-
-/* Begins and ends a burst on 'q' that moves packets.
+/* Begins and ends a burst on 'q', if that may be used: librte_vhost would go on
+ * with rings whose memory has gone, or that were never given a size.
  *
- * Translations must not change under it.  DPDK asks for one that is missing in
- * the middle of a buffer, then looks again for what it wanted, but at the
+ * Translations must not change under a burst.  DPDK asks for one that is missing
+ * in the middle of a buffer, then looks again for what it wanted, but at the
  * address in the middle: had the answer come in between, it would take what it
  * finds for the beginning, and read or write the wrong bytes of the guest's.
  * (Since 23.07, __vhost_iova_to_vva().) */
 static inline bool
 begin_burst(struct vhost_device *device, struct vhost_queue *q)
 {
-    bool changing = false;
-
-    if (vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)) {
-        /* The fence pairs with that in rte_set_translations_changing(): either
-         * this sees the change, or that sees this burst. */
-        atomic_store_relaxed(&q->translating, true);
-        atomic_thread_fence(memory_order_seq_cst);
-        atomic_read_explicit(&device->translations_changing, &changing,
-                             memory_order_acquire);
+    /* The fence pairs with that in rte_await(): either this sees that the queue
+     * is suspended, or that sees this burst. */
+    atomic_store_relaxed(&q->rte.busy, true);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (OVS_LIKELY(is_usable(q))) {
+        if (OVS_LIKELY(!vhost_guard_is_lost(device->vid))) {
+            suppress_notifications(device, q);
+            return true;
+        }
+        atomic_store_relaxed(&q->fault, vhost_guard_fault);
     }
-    if (OVS_UNLIKELY(changing) || !enter(device, q)) {
-        atomic_store_relaxed(&q->translating, false);
-        return false;
-    }
-    return true;
+    atomic_store_relaxed(&q->rte.busy, false);
+    return false;
 }
 
 static inline void
 end_burst(struct vhost_queue *q)
 {
-    vhost_guard_leave();
-    /* Pairs with the acquisition in rte_set_translations_changing(). */
-    atomic_store_explicit(&q->translating, false, memory_order_release);
+    /* Pairs with the acquisition in rte_await(). */
+    atomic_store_explicit(&q->rte.busy, false, memory_order_release);
 }
 
 /* Has the 'n' mbufs ask of the switch what librte_vhost says that the guest of
@@ -158,30 +147,36 @@ rte_enqueue(struct vhost_device *device, struct vhost_queue *q,
 static int
 rte_n_pending(struct vhost_device *device, struct vhost_queue *q)
 {
-    unsigned int n;
-
     /* The library does not know it for packed rings, and leaves garbage in
      * the upper half for split ones. */
     if (vhost_device_has(device, VIRTIO_F_RING_PACKED)) {
         return -ENOTSUP;
     }
-    if (!enter(device, q)) {
+    if (!is_usable(q) || vhost_guard_is_lost(device->vid)) {
         return 0;
     }
-    n = (q->vring & 1
-         ? rte_vhost_rx_queue_count(device->vid, q->vring) & UINT16_MAX
-         : rte_vhost_avail_entries(device->vid, q->vring));
-    vhost_guard_leave();
-    return n;
+    return (q->vring & 1
+            ? rte_vhost_rx_queue_count(device->vid, q->vring) & UINT16_MAX
+            : rte_vhost_avail_entries(device->vid, q->vring));
 }
 
-/* With an IOMMU, an address may have to be translated first.  The library does
- * not tell whether it is that or a lack of buffers. */
+/* A message about the ring or the guest's memory may be handled.  With an IOMMU,
+ * an address may have to be translated first; the library does not tell whether
+ * it is that or a lack of buffers. */
 static bool
-rte_is_stalled(struct vhost_device *device,
-               struct vhost_queue *q OVS_UNUSED)
+rte_is_stalled(struct vhost_device *device, struct vhost_queue *q)
 {
-    return vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM);
+    const char *fault;
+
+    atomic_read_relaxed(&q->fault, &fault);
+    return (vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
+            || (!fault && !is_usable(q)));
+}
+
+static unsigned int
+rte_n_out(const struct vhost_queue *q OVS_UNUSED)
+{
+    return 0;
 }
 
 /* librte_vhost writes to whatever the guest's side sent for notifications:
@@ -199,53 +194,107 @@ secure_callfd(int fd)
     }
 }
 
+/* Would librte_vhost go on inside of the ring?  It does not look. */
+static const char *
+check_base(const struct vhost_device *device, const struct vhost_queue *q,
+           unsigned int size)
+{
+    uint16_t avail = 0, used = 0;
+
+    rte_vhost_get_vring_base(device->vid, q->vring, &avail, &used);
+    return (vhost_device_has(device, VIRTIO_F_RING_PACKED)
+            && MAX(avail & 0x7fff, used & 0x7fff) >= size
+            ? "it is to go on behind its end" : NULL);
+}
+
 /* Called with the library's lock of the virtqueue held, or before it may be
  * used. */
 static void
 rte_start(struct vhost_device *device, struct vhost_queue *q)
 {
     struct rte_vhost_vring vring;
+    const char *problem;
 
-    if (rte_vhost_get_vhost_vring(device->vid, q->vring, &vring)
+    if (is_usable(q)
+        || rte_vhost_get_vhost_vring(device->vid, q->vring, &vring)
         || !vring.size) {
         return;
     }
-    secure_callfd(vring.callfd);
-    atomic_store_relaxed(&q->fault, NULL);
-    atomic_store_relaxed(&q->quiet, false);
-    atomic_store_relaxed(&q->usable, true);
+    problem = (vhost_guard_is_lost(device->vid) ? vhost_guard_fault
+               : check_base(device, q, vring.size));
+    atomic_store_relaxed(&q->fault, problem);
+    if (!problem) {
+        secure_callfd(vring.callfd);
+        atomic_store_relaxed(&q->rte.quiet, false);
+        /* Pairs with is_usable(). */
+        atomic_store_explicit(&q->rte.usable, true, memory_order_release);
+    }
+}
+
+/* A burst that has begun may wait for a lock that librte_vhost holds while it
+ * handles most messages.  It goes on when the message has been handled, which
+ * must not have made that dangerous: see vhost_conversation_objection().  When
+ * there is no such lock, rte_await() follows. */
+static bool
+rte_suspend(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
+{
+    atomic_store_relaxed(&q->rte.usable, false);
+    return false;
 }
 
 /* A burst takes microseconds, or longer if its thread loses its CPU.  But it may
  * wait for the guest's side to take a request for a translation, which may wait
  * for what is to be changed now: hence not for ever. */
 static void
-rte_set_translations_changing(struct vhost_device *device, bool changing)
+rte_await(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
 {
-    uint64_t deadline;
-    int n;
+    uint64_t deadline = 0;
 
-    /* Pairs with the acquisition in begin_burst(). */
-    atomic_store_explicit(&device->translations_changing, changing,
-                          memory_order_release);
-    if (!changing) {
-        return;
-    }
     atomic_thread_fence(memory_order_seq_cst);  /* As begin_burst() says. */
-    deadline = rte_get_tsc_cycles() + MAX_BURST_MS * rte_get_tsc_hz() / 1000;
-    atomic_read_relaxed(&device->n_started, &n);
-    for (int i = 0; i < n; i++) {
-        struct vhost_queue *q = vhost_device_queue(device, i);
-        bool translating;
+    for (;;) {
+        uint64_t now;
+        bool busy;
 
-        for (;;) {
-            atomic_read_explicit(&q->translating, &translating,
-                                 memory_order_acquire);
-            if (!translating || rte_get_tsc_cycles() > deadline) {
-                break;
-            }
-            rte_delay_us_sleep(10);
+        atomic_read_explicit(&q->rte.busy, &busy, memory_order_acquire);
+        if (!busy) {
+            break;
         }
+        now = rte_get_tsc_cycles();
+        if (!deadline) {
+            deadline = now + MAX_BURST_MS * rte_get_tsc_hz() / 1000;
+        } else if (now > deadline) {
+            break;
+        }
+        rte_delay_us_sleep(10);
+    }
+}
+
+/* librte_vhost has the virtqueue all the time. */
+
+static void
+rte_stop(struct vhost_device *device OVS_UNUSED,
+         struct vhost_queue *q OVS_UNUSED, uint64_t deadline OVS_UNUSED)
+{
+}
+
+static void
+rte_hand_back(struct vhost_device *device OVS_UNUSED,
+              struct vhost_queue *q OVS_UNUSED)
+{
+}
+
+static void
+rte_release(struct vhost_queue *q OVS_UNUSED)
+{
+}
+
+static void
+rte_renew_call(struct vhost_device *device, struct vhost_queue *q)
+{
+    struct rte_vhost_vring vring;
+
+    if (!rte_vhost_get_vhost_vring(device->vid, q->vring, &vring)) {
+        secure_callfd(vring.callfd);
     }
 }
 
@@ -255,9 +304,17 @@ rte_get_stats(struct vhost_device *device, struct vhost_queue *q,
 {
     struct rte_vhost_stat_name names[MAX_LIBRARY_STATS];
     struct rte_vhost_stat values[MAX_LIBRARY_STATS];
-    int n = rte_vhost_vring_stats_get_names(device->vid, q->vring, names,
-                                            ARRAY_SIZE(names));
+    bool withdrawn;
+    int n;
 
+    /* The library may be moving what it has of a virtqueue that is not in use,
+     * unless it waits for the end of the device. */
+    atomic_read_explicit(&device->withdrawn, &withdrawn, memory_order_acquire);
+    if (!is_usable(q) && !withdrawn) {
+        return false;
+    }
+    n = rte_vhost_vring_stats_get_names(device->vid, q->vring, names,
+                                        ARRAY_SIZE(names));
     if (n < 0 || n > ARRAY_SIZE(names)
         || rte_vhost_vring_stats_get(device->vid, q->vring, values,
                                      ARRAY_SIZE(values)) != n) {
@@ -281,8 +338,14 @@ const struct vhost_datapath vhost_datapath_rte = {
     .enqueue = rte_enqueue,
     .n_pending = rte_n_pending,
     .is_stalled = rte_is_stalled,
+    .n_out = rte_n_out,
     .start = rte_start,
-    .set_translations_changing = rte_set_translations_changing,
+    .suspend = rte_suspend,
+    .await = rte_await,
+    .stop = rte_stop,
+    .hand_back = rte_hand_back,
+    .renew_call = rte_renew_call,
+    .release = rte_release,
     .get_stats = rte_get_stats,
     .reset_stats = rte_reset_stats,
 };

@@ -56,6 +56,24 @@ struct vhost_hold;
 struct vhost_mapping;
 struct vhost_zerocopy;
 
+/* What vhost_datapath_native has for a virtqueue. */
+struct vhost_native_queue {
+    OVSRCU_TYPE(struct virtq *) virtq;  /* &'storage' while it runs. */
+    int vid;                    /* The device's. */
+    atomic_int callfd;          /* Our eventfd to notify the guest, or -1. */
+    struct virtq storage;
+    struct vhost_zerocopy *zerocopy;    /* Or NULL: packets are copied. */
+    struct virtq_log log;
+    atomic_uint64_t counters[VHOST_N_VRING_STATS];
+};
+
+/* What vhost_datapath_rte has. */
+struct vhost_rte_queue {
+    atomic_bool usable;         /* May bursts begin? */
+    atomic_bool busy;           /* Is one under way? */
+    atomic_bool quiet;          /* Was the guest told not to notify us? */
+};
+
 /* One virtqueue of a running device. */
 struct vhost_queue {
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE) rte_spinlock_t lock;
@@ -79,24 +97,27 @@ struct vhost_queue {
     /* For transmit queues: packets that wait, or NULL.  See vhost-hold.h. */
     OVSRCU_TYPE(struct vhost_hold *) hold;
 
-    /* For vhost_datapath_rte: was it started?  Was the guest told that it need
-     * not notify us?  Is a burst under way that translates addresses? */
-    atomic_bool usable;
-    atomic_bool quiet;
-    atomic_bool translating;
+    /* The ring as librte_vhost knew it at last, for those who show it: the number
+     * of its entries, and where its descriptors are, not to be accessed. */
+    atomic_uint16_t ring_size;
+    ATOMIC(const void *) ring;
 
-    /* For vhost_datapath_native. */
-    OVSRCU_TYPE(struct virtq *) virtq;  /* &'storage' while it runs. */
-    int vid;                    /* The device's. */
-    atomic_int callfd;          /* Our eventfd to notify the guest, or -1. */
-    struct virtq storage;
-    struct vhost_zerocopy *zerocopy;    /* Or NULL: packets are copied. */
-    struct virtq_log log;
-    atomic_uint64_t counters[VHOST_N_VRING_STATS];
+    union {                     /* For the device's data path. */
+        struct vhost_native_queue native;
+        struct vhost_rte_queue rte;
+    };
 };
 
 struct vhost_datapath {
     const char *name;           /* Shown to users. */
+
+    /* Can packets stay in the guest's memory?  Then the device has a
+     * 'mapping', if the port wants that. */
+    bool can_zero_copy;
+
+    /* Does it receive the RARP that 'rarp_address' of the device asks for?  If
+     * not, it knows by itself. */
+    bool receives_rarp;
 
     /* Moves up to 'n' (at most NETDEV_MAX_BURST) packets from receive queue
      * 'q' into newly allocated mbufs of 'mp', which the caller then owns, and
@@ -122,24 +143,33 @@ struct vhost_datapath {
      * the guest offers no buffers? */
     bool (*is_stalled)(struct vhost_device *, struct vhost_queue *q);
 
+    /* Returns how many packets of 'q' are out in the guest's memory.  Any
+     * thread. */
+    unsigned int (*n_out)(const struct vhost_queue *q);
+
     /* The rest is called outside of the data path.
      *
-     * The guest has set up and enabled 'q': from now on it can be used. */
+     * The guest has set up and enabled 'q'.  Checks what librte_vhost says of
+     * it; from then on it can be used, or 'fault' says why not.  Does nothing
+     * for a queue that can be used already. */
     void (*start)(struct vhost_device *, struct vhost_queue *q);
 
-    /* 'q' is not to be used any more by those who get at it from now on
-     * (returns false if it is not in use anyway)... */
+    /* From now on, nobody begins to use 'q'.  Returns true if those who do may
+     * go on until they have quiesced: wait for that. */
     bool (*suspend)(struct vhost_device *, struct vhost_queue *q);
 
-    /* ...and now by nobody.  If the guest may give the virtqueue up, it gets
+    /* Waits for the burst that may be under way on 'q', which was suspended.  Not
+     * called with librte_vhost's locks held. */
+    void (*await)(struct vhost_device *, struct vhost_queue *q);
+
+    /* Nobody uses 'q' now.  If the guest may give the virtqueue up, it gets
      * all of its buffers back; this also ends what was left of a virtqueue that
      * could not be started again.  Waits until 'deadline', a value of the TSC,
      * at most.  Does not call librte_vhost. */
     void (*stop)(struct vhost_device *, struct vhost_queue *q,
                  uint64_t deadline);
 
-    /* Now librte_vhost may have it.  These and the next two are null for a data
-     * path that copes with whatever librte_vhost does. */
+    /* Now librte_vhost may have it. */
     void (*hand_back)(struct vhost_device *, struct vhost_queue *q);
 
     /* There is a new way to notify the guest of 'q'. */
@@ -147,11 +177,6 @@ struct vhost_datapath {
 
     /* Frees what is left of 'q', without a word to librte_vhost. */
     void (*release)(struct vhost_queue *q);
-
-    /* librte_vhost is about to change translations of addresses ('changing'),
-     * or has done so.  In between, no burst runs.  Does not call librte_vhost.
-     * Null for a data path without such addresses. */
-    void (*set_translations_changing)(struct vhost_device *, bool changing);
 
     /* Reads what was counted on 'q' since the device started.  Returns false
      * if that cannot be done now.  'reset_stats' says that the same will not
@@ -174,11 +199,9 @@ struct vhost_device {
     struct guest_memory memory;
     struct vhost_mapping *mapping;      /* Ours of it, for zero-copy; or NULL. */
 
+    atomic_bool withdrawn;      /* Has it been taken away from the data path? */
     atomic_int n_started;       /* Virtqueues, up to the last one started. */
     atomic_int n_holding;       /* Transmit queues for which packets wait. */
-
-    /* For vhost_datapath_rte: see set_translations_changing(). */
-    atomic_bool translations_changing;
 
     /* Address for which a RARP is to be received once, if not 0: see
      * VHOST_USER_SEND_RARP. */

@@ -33,6 +33,27 @@
 #include "vhost-numa.h"
 #include "vhost-zerocopy.h"
 
+/* Returns the NUMA node on which most rings of connection 'vid' are, or
+ * VHOST_NODE_UNKNOWN.
+ *
+ * rte_vhost_get_numa_node() is not an answer: it is the node of a structure
+ * of the library, which stays where it was made when DPDK has no memory on the
+ * guest's node. */
+static int
+find_node(int vid)
+{
+    unsigned int n = MIN(rte_vhost_get_vring_num(vid), VHOST_MAX_VRINGS);
+    const void *rings[VHOST_MAX_VRINGS];
+
+    for (unsigned int i = 0; i < n; i++) {
+        struct rte_vhost_vring vring;
+
+        rings[i] = (rte_vhost_get_vhost_vring(vid, i, &vring)
+                    ? NULL : vring.desc);
+    }
+    return vhost_numa_node_of_most(rings, n);
+}
+
 /* Creates a device for connection 'vid', in memory of its node if possible,
  * with a reference of its own to 'mapping', which may be NULL.  'library_only'
  * says that librte_vhost's data path is to be used, 'large_packets' that they
@@ -42,8 +63,8 @@ vhost_device_create(int vid, bool library_only, bool large_packets,
                     const struct guest_memory *memory,
                     const struct vhost_mapping *mapping)
 {
-    int node = vhost_numa_node_of_device(vid);
     struct vhost_device *device = numa_alloc(sizeof *device);
+    int node = find_node(vid);
 
     if (!device) {
         out_of_memory();
@@ -61,7 +82,7 @@ vhost_device_create(int vid, bool library_only, bool large_packets,
     device->datapath = (library_only
                         || vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
                         ? &vhost_datapath_rte : &vhost_datapath_native);
-    if (device->datapath == &vhost_datapath_native) {
+    if (device->datapath->can_zero_copy) {
         device->mapping = vhost_mapping_ref(mapping);
     }
     for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
@@ -70,6 +91,7 @@ vhost_device_create(int vid, bool library_only, bool large_packets,
         rte_spinlock_init(&device->txqs[i].lock);
         atomic_init(&device->rxqs[i].cpu, -1);
     }
+    vhost_device_note_rings(device, 0, VHOST_MAX_VRINGS);
     return device;
 }
 
@@ -80,11 +102,8 @@ vhost_device_free(struct vhost_device *device)
     for (unsigned int i = 0; i < VHOST_MAX_VRINGS; i++) {
         struct vhost_queue *q = vhost_device_queue(device, i);
 
-        if (device->datapath->release) {
-            device->datapath->release(q);
-        }
+        device->datapath->release(q);
         vhost_hold_destroy(q);
-        vhost_zerocopy_retire(q->zerocopy);
     }
     vhost_mapping_unref(device->mapping);
     numa_free(device, sizeof *device);
@@ -129,31 +148,23 @@ vhost_device_start(struct vhost_device *device, unsigned int vring,
     }
 }
 
-/* Has the data path leave virtqueue 'vring', with which it is not in a burst,
- * alone from now on, because of 'fault'. */
-void
-vhost_device_condemn(struct vhost_device *device, unsigned int vring,
-                     const char *fault)
-{
-    struct vhost_queue *q = vhost_device_queue(device, vring);
-
-    atomic_store_relaxed(&q->fault, fault);
-    atomic_store_relaxed(&q->usable, false);
-}
-
-/* Takes virtqueues away from the data path, which may go on using them until
- * its threads have quiesced.  Returns false if it does not use any. */
+/* Takes virtqueues away from the data path.  Returns true if its threads may go
+ * on using them until they have quiesced.  'is_locked' says that librte_vhost
+ * holds the locks of all virtqueues. */
 bool
 vhost_device_suspend(struct vhost_device *device, unsigned int first,
-                     unsigned int n)
+                     unsigned int n, bool is_locked)
 {
     const struct vhost_datapath *datapath = device->datapath;
-    bool any = false;
+    bool wait = false;
 
-    for (unsigned int i = first; datapath->suspend && i < first + n; i++) {
-        any |= datapath->suspend(device, vhost_device_queue(device, i));
+    for (unsigned int i = first; i < first + n; i++) {
+        wait |= datapath->suspend(device, vhost_device_queue(device, i));
     }
-    return any;
+    for (unsigned int i = first; !is_locked && i < first + n; i++) {
+        datapath->await(device, vhost_device_queue(device, i));
+    }
+    return wait;
 }
 
 /* Gives all of their buffers back to the guest, when the virtqueues are not
@@ -162,11 +173,11 @@ void
 vhost_device_stop(struct vhost_device *device, unsigned int first,
                   unsigned int n)
 {
-    const struct vhost_datapath *datapath = device->datapath;
     uint64_t deadline = vhost_zerocopy_deadline();
 
-    for (unsigned int i = first; datapath->stop && i < first + n; i++) {
-        datapath->stop(device, vhost_device_queue(device, i), deadline);
+    for (unsigned int i = first; i < first + n; i++) {
+        device->datapath->stop(device, vhost_device_queue(device, i),
+                               deadline);
     }
 }
 
@@ -175,11 +186,42 @@ void
 vhost_device_hand_back(struct vhost_device *device, unsigned int first,
                        unsigned int n)
 {
-    const struct vhost_datapath *datapath = device->datapath;
-
-    for (unsigned int i = first; datapath->hand_back && i < first + n; i++) {
-        datapath->hand_back(device, vhost_device_queue(device, i));
+    for (unsigned int i = first; i < first + n; i++) {
+        device->datapath->hand_back(device, vhost_device_queue(device, i));
     }
+}
+
+/* Notes what librte_vhost knows of the virtqueues' rings.  For the thread that
+ * handles messages: in others, the library could move what it has of a virtqueue
+ * in the middle of the answer. */
+void
+vhost_device_note_rings(struct vhost_device *device, unsigned int first,
+                        unsigned int n)
+{
+    unsigned int n_vrings = rte_vhost_get_vring_num(device->vid);
+
+    for (unsigned int i = first; i < first + n && i < n_vrings; i++) {
+        struct vhost_queue *q = vhost_device_queue(device, i);
+        struct rte_vhost_vring vring;
+
+        if (!rte_vhost_get_vhost_vring(device->vid, i, &vring)) {
+            atomic_store_relaxed(&q->ring_size, vring.size);
+            atomic_store_relaxed(&q->ring, (const void *) vring.desc);
+        }
+    }
+}
+
+/* Returns the NUMA node on which most rings of 'device' are now, or
+ * VHOST_NODE_UNKNOWN.  Any thread. */
+int
+vhost_device_find_node(struct vhost_device *device)
+{
+    const void *rings[VHOST_MAX_VRINGS];
+
+    for (unsigned int i = 0; i < VHOST_MAX_VRINGS; i++) {
+        atomic_read_relaxed(&vhost_device_queue(device, i)->ring, &rings[i]);
+    }
+    return vhost_numa_node_of_most(rings, ARRAY_SIZE(rings));
 }
 
 /* Maps each transmit queue that the guest has enabled to itself and spreads

@@ -39,14 +39,15 @@ void vhost_device_destroy(struct vhost_device *, struct vhost_counters *);
 
 void vhost_device_start(struct vhost_device *, unsigned int vring,
                         const char *objection);
-void vhost_device_condemn(struct vhost_device *, unsigned int vring,
-                          const char *fault);
 bool vhost_device_suspend(struct vhost_device *, unsigned int first,
-                          unsigned int n);
+                          unsigned int n, bool is_locked);
 void vhost_device_stop(struct vhost_device *, unsigned int first,
                        unsigned int n);
 void vhost_device_hand_back(struct vhost_device *, unsigned int first,
                             unsigned int n);
+void vhost_device_note_rings(struct vhost_device *, unsigned int first,
+                             unsigned int n);
+int vhost_device_find_node(struct vhost_device *);
 void vhost_device_map_txqs(struct vhost_device *, const bool enabled[]);
 
 #endif /* vhost-device.h */

@@ -29,6 +29,7 @@
 #include <rte_vfio.h>
 
 #include "openvswitch/vlog.h"
+#include "ovs-rcu.h"
 #include "ovs-thread.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_dma);
@@ -57,9 +58,14 @@ static struct ovs_list memories OVS_GUARDED_BY(mutex)
 static enum access accesses[RTE_MAX_ETHPORTS] OVS_GUARDED_BY(mutex);
 static unsigned int n_ports[N_ACCESSES] OVS_GUARDED_BY(mutex);
 
+/* Something has changed that the thread waits for, or somebody who waits for
+ * it. */
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+
+static void *dma_main(void *);
 static enum access find_access(const char *name);
 static void set_access(uint16_t port_id, enum access) OVS_REQUIRES(mutex);
-static void set_told(struct vhost_dma_memory *, bool) OVS_REQUIRES(mutex);
+static bool has_work(const struct vhost_dma_memory *) OVS_REQUIRES(mutex);
 static void review(struct vhost_dma_memory *) OVS_REQUIRES(mutex);
 
 /* A DPDK port is new.  Nobody uses it yet, and nothing can be asked for. */
@@ -73,14 +79,21 @@ add_port(uint16_t port_id, enum rte_eth_event_type event OVS_UNUSED,
     return 0;
 }
 
-/* A DPDK port is closed, but its device is still there. */
+/* A DPDK port is closed, but its device is still there.  If it is the last one
+ * of VFIO's, what that knows must be forgotten before it has gone. */
 static int
 remove_port(uint16_t port_id, enum rte_eth_event_type event OVS_UNUSED,
             void *aux OVS_UNUSED, void *param OVS_UNUSED)
 {
+    bool last;
+
     ovs_mutex_lock(&mutex);
+    last = n_ports[ACCESS_VFIO] == 1 && accesses[port_id] == ACCESS_VFIO;
     set_access(port_id, ACCESS_NONE);
     ovs_mutex_unlock(&mutex);
+    if (last) {
+        vhost_dma_wait();
+    }
     return 0;
 }
 
@@ -128,31 +141,61 @@ vhost_dma_run(void)
     ovs_mutex_unlock(&mutex);
 }
 
+/* Waits until VFIO knows what it is to know, and nothing else. */
+void
+vhost_dma_wait(void)
+{
+    struct vhost_dma_memory *memory;
+    bool waiting;
+
+    ovs_mutex_lock(&mutex);
+    do {
+        waiting = false;
+        LIST_FOR_EACH (memory, list_node, &memories) {
+            waiting |= memory->busy || has_work(memory);
+        }
+        if (waiting) {
+            ovs_mutex_cond_wait(&changed, &mutex);
+        }
+    } while (waiting);
+    ovs_mutex_unlock(&mutex);
+}
+
 /* Lets devices know about the 'n_parts' 'parts', which are of a guest of port
- * 'owner'.  All of it must stay until vhost_dma_remove(). */
+ * 'owner'.  All of it must stay until 'destroy' is called. */
 void
 vhost_dma_add(struct vhost_dma_memory *memory, const char *owner,
-              const struct iovec parts[], size_t n_parts)
+              const struct iovec parts[], size_t n_parts,
+              void (*destroy)(struct vhost_dma_memory *))
 {
-    memory->owner = owner;
-    memory->parts = parts;
-    memory->n_parts = n_parts;
-    memory->told = false;
-
+    *memory = (struct vhost_dma_memory) {
+        .owner = owner, .parts = parts, .n_parts = n_parts, .destroy = destroy
+    };
     ovs_mutex_lock(&mutex);
     ovs_list_push_back(&memories, &memory->list_node);
     review(memory);
     ovs_mutex_unlock(&mutex);
 }
 
-/* Has devices forget 'memory', to which no packet may point any more. */
+/* Has devices forget 'memory', to which no packet may point any more, and then
+ * destroys it, in this thread or another. */
 void
 vhost_dma_remove(struct vhost_dma_memory *memory)
 {
+    bool forgotten;
+
     ovs_mutex_lock(&mutex);
-    ovs_list_remove(&memory->list_node);
-    set_told(memory, false);
+    forgotten = !memory->busy && !memory->told;
+    if (forgotten) {
+        ovs_list_remove(&memory->list_node);
+    } else {
+        memory->removed = true;
+        xpthread_cond_broadcast(&changed);
+    }
     ovs_mutex_unlock(&mutex);
+    if (forgotten) {
+        memory->destroy(memory);
+    }
 }
 
 static bool
@@ -223,49 +266,118 @@ unmap_parts(const struct vhost_dma_memory *memory, size_t n_parts)
     }
 }
 
-/* Has VFIO map 'memory', or unmap it.  Says so if it cannot be mapped. */
-static void
-set_told(struct vhost_dma_memory *memory, bool told)
+/* Returns 0 or a positive errno value. */
+static int
+map_parts(const struct vhost_dma_memory *memory)
 {
-    int error = 0;
+    for (size_t i = 0; i < memory->n_parts; i++) {
+        int error = map_part(&memory->parts[i]);
 
-    if (memory->told == told) {
-        return;
-    }
-    if (told) {
-        for (size_t i = 0; !error && i < memory->n_parts; i++) {
-            error = map_part(&memory->parts[i]);
-            if (error) {
-                unmap_parts(memory, i);
-            }
+        if (error) {
+            unmap_parts(memory, i);
+            VLOG_WARN_RL(&rl, "%s: no zero-copy, because VFIO cannot map the "
+                         "guest's memory: %s", memory->owner,
+                         ovs_strerror(error));
+            return error;
         }
-    } else {
+    }
+    return 0;
+}
+
+/* Is VFIO to know about 'memory'? */
+static bool
+is_wanted(const struct vhost_dma_memory *memory)
+    OVS_REQUIRES(mutex)
+{
+    return n_ports[ACCESS_VFIO] && !memory->removed;
+}
+
+/* Must VFIO be told about 'memory', or told to forget it? */
+static bool
+has_work(const struct vhost_dma_memory *memory)
+{
+    return (is_wanted(memory) ? !memory->told && !memory->failed
+            : memory->told || memory->removed);
+}
+
+/* Tells VFIO about 'memory', or tells it to forget it.  Takes its time, without
+ * the mutex. */
+static void
+work(struct vhost_dma_memory *memory)
+    OVS_REQUIRES(mutex)
+{
+    bool map = is_wanted(memory), unmap = memory->told;
+    bool failed = false;
+
+    memory->busy = true;
+    ovs_mutex_unlock(&mutex);
+    if (map) {
+        failed = map_parts(memory) != 0;
+    } else if (unmap) {
         unmap_parts(memory, memory->n_parts);
     }
-    if (error) {
-        VLOG_WARN_RL(&rl, "%s: no zero-copy, because VFIO cannot map the "
-                     "guest's memory: %s", memory->owner,
-                     ovs_strerror(error));
+    ovs_mutex_lock(&mutex);
+    memory->busy = false;
+    memory->told = map && !failed;
+    memory->failed = failed;
+    if (memory->removed && !memory->told) {
+        ovs_list_remove(&memory->list_node);
+        ovs_mutex_unlock(&mutex);
+        memory->destroy(memory);
+        ovs_mutex_lock(&mutex);
     } else {
-        memory->told = told;
+        review(memory);
     }
+    xpthread_cond_broadcast(&changed);
+}
+
+static void *
+dma_main(void *aux OVS_UNUSED)
+{
+    ovsrcu_quiesce_start();     /* It uses nothing that the RCU protects. */
+    ovs_mutex_lock(&mutex);
+    for (;;) {
+        struct vhost_dma_memory *memory;
+
+        LIST_FOR_EACH (memory, list_node, &memories) {
+            if (has_work(memory)) {
+                break;
+            }
+        }
+        if (memory) {
+            work(memory);
+        } else {
+            ovs_mutex_cond_wait(&changed, &mutex);
+        }
+    }
+    OVS_NOT_REACHED();
 }
 
 /* Does for 'memory' what DPDK ports need now. */
 static void
 review(struct vhost_dma_memory *memory)
 {
-    const char *obstacle;
+    const char *obstacle = NULL;
 
-    set_told(memory, n_ports[ACCESS_VFIO] > 0);
-    obstacle = (n_ports[ACCESS_VFIO] && !memory->told
-                ? "VFIO cannot map the guest's memory" : NULL);
+    if (is_wanted(memory) && !memory->told) {
+        obstacle = (memory->failed ? "VFIO cannot map the guest's memory"
+                    : "VFIO is being told of the guest's memory");
+    }
     for (enum access access = 0; access < N_ACCESSES; access++) {
         if (n_ports[access] && obstacles[access]) {
             obstacle = obstacles[access];
         }
     }
     atomic_store_relaxed(&memory->obstacle, obstacle);
+    if (has_work(memory)) {
+        static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+
+        if (ovsthread_once_start(&once)) {
+            ovs_thread_create("vhost_dma", dma_main, NULL);
+            ovsthread_once_done(&once);
+        }
+        xpthread_cond_broadcast(&changed);
+    }
 }
 
 static void
@@ -281,6 +393,7 @@ set_access(uint16_t port_id, enum access access)
         n_ports[access]++;
     }
     LIST_FOR_EACH (memory, list_node, &memories) {
+        memory->failed = false;         /* There may be room now. */
         review(memory);
     }
 }

@@ -33,7 +33,9 @@
  *
  * VFIO is told about all memory when the first port comes that needs it, and
  * about more memory before that is used.  Packets are copied for as long as
- * nothing is known about a new port.
+ * nothing is known about a new port, and until VFIO knows about the memory: the
+ * kernel then brings in and pins all pages of a guest, which can take seconds
+ * and is done by a thread of its own.
  *
  * All functions are thread-safe, and none is for the data path but
  * vhost_dma_obstacle(). */
@@ -51,7 +53,13 @@ struct vhost_dma_memory {
     const char *owner;
     const struct iovec *parts;  /* Whole pages each. */
     size_t n_parts;
+    void (*destroy)(struct vhost_dma_memory *);
+
+    /* Protected by a mutex of vhost-dma.c. */
+    bool busy;                  /* Is VFIO being told, or told to forget? */
     bool told;                  /* Does VFIO know of it? */
+    bool failed;                /* Could it not be told? */
+    bool removed;               /* Is it to be destroyed when forgotten? */
 
     /* Why there is a DPDK port that cannot read it, or NULL. */
     ATOMIC(const char *) obstacle;
@@ -59,8 +67,10 @@ struct vhost_dma_memory {
 
 void vhost_dma_init(void);
 void vhost_dma_run(void);
+void vhost_dma_wait(void);
 void vhost_dma_add(struct vhost_dma_memory *, const char *owner,
-                   const struct iovec parts[], size_t n_parts);
+                   const struct iovec parts[], size_t n_parts,
+                   void (*destroy)(struct vhost_dma_memory *));
 void vhost_dma_remove(struct vhost_dma_memory *);
 
 /* Returns why there is a DPDK port that cannot read 'memory', or NULL. */

@@ -44,21 +44,25 @@ const char vhost_guard_fault[] = "the guest's memory has gone (its file is "
     "too short, or no hugepage was left)";
 
 atomic_bool vhost_guard_lost[RTE_MAX_VHOST_DEVICE];
-__thread volatile int vhost_guard_user;
+
+/* See vhost_guard_suspect(): 1 + a connection's number, or 0. */
+static __thread volatile int suspect
+    __attribute__((tls_model("initial-exec")));
 
 static struct sigaction other_action;
 static uintptr_t page_size;
 
 /* Mappings that are watched.  Written with 'watched_mutex' held, read by the
- * signal handler; 'size' is written last, and 0 while the rest changes. */
-#define MAX_WATCHED 4096
+ * signal handler.  'version' is odd while the rest changes. */
+#define MAX_WATCHED 16384
 static struct ovs_mutex watched_mutex = OVS_MUTEX_INITIALIZER;
-static struct {
-    atomic_size_t size;
+static struct watched {
+    atomic_uint version;
     atomic_uintptr_t start;
+    atomic_size_t size;         /* 0 for none. */
     ATOMIC(atomic_bool *) lost; /* To be set if it is. */
 } watched[MAX_WATCHED];
-static atomic_uint watched_end;
+static atomic_uint watched_end; /* No element from here on is used. */
 
 /* Puts an empty page at 'p'.  Of memory in hugepages, only a whole one can be
  * replaced: the kernel refuses anything smaller. */
@@ -77,28 +81,45 @@ replace_page(void *p)
     return false;
 }
 
+/* Is 'p' in 'w'?  If so, stores whom to tell that it is lost. */
+static bool
+contains(struct watched *w, const void *p, atomic_bool **lost)
+{
+    unsigned int before, after;
+    uintptr_t start;
+    size_t size;
+
+    do {
+        /* Pairs with the release in set_watched(). */
+        atomic_read_explicit(&w->version, &before, memory_order_acquire);
+        atomic_read_relaxed(&w->start, &start);
+        atomic_read_relaxed(&w->size, &size);
+        atomic_read_relaxed(&w->lost, lost);
+        /* Pairs with the fence in set_watched(). */
+        atomic_thread_fence(memory_order_acquire);
+        atomic_read_relaxed(&w->version, &after);
+        if (before & 1) {
+            return false;       /* Nobody uses the mapping, yet or any more. */
+        }
+    } while (before != after);
+    return (uintptr_t) p - start < size;
+}
+
 /* Returns whom to tell that the memory at 'p' is lost, or NULL. */
 static atomic_bool *
 owner_of(const void *p)
 {
-    int user = vhost_guard_user;
     unsigned int end;
 
-    atomic_read_relaxed(&watched_end, &end);
+    atomic_read_explicit(&watched_end, &end, memory_order_acquire);
     for (unsigned int i = 0; i < end; i++) {
         atomic_bool *lost;
-        uintptr_t start;
-        size_t size;
 
-        /* Pairs with vhost_guard_watch(). */
-        atomic_read_explicit(&watched[i].size, &size, memory_order_acquire);
-        atomic_read_relaxed(&watched[i].start, &start);
-        atomic_read_relaxed(&watched[i].lost, &lost);
-        if ((uintptr_t) p - start < size) {
+        if (contains(&watched[i], p, &lost)) {
             return lost;
         }
     }
-    return user ? &vhost_guard_lost[user - 1] : NULL;
+    return suspect ? &vhost_guard_lost[suspect - 1] : NULL;
 }
 
 static void
@@ -138,6 +159,29 @@ vhost_guard_init(void)
     }
 }
 
+void
+vhost_guard_suspect(int vid)
+{
+    suspect = 1 + vid;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void
+set_watched(struct watched *w, uintptr_t start, size_t size, atomic_bool *lost)
+    OVS_REQUIRES(watched_mutex)
+{
+    unsigned int version;
+
+    atomic_read_relaxed(&w->version, &version);
+    atomic_store_relaxed(&w->version, version + 1);
+    /* The fence, and the release below, pair with contains(). */
+    atomic_thread_fence(memory_order_release);
+    atomic_store_relaxed(&w->start, start);
+    atomic_store_relaxed(&w->size, size);
+    atomic_store_relaxed(&w->lost, lost);
+    atomic_store_explicit(&w->version, version + 2, memory_order_release);
+}
+
 /* Has '*lost' set if an access to the 'size' bytes at 'start' fails, until
  * vhost_guard_unwatch() is called, before which nobody may access them any
  * more.  Returns false if too many are watched already. */
@@ -147,18 +191,15 @@ vhost_guard_watch(void *start, size_t size, atomic_bool *lost)
     unsigned int i, end;
 
     ovs_mutex_lock(&watched_mutex);
+    atomic_read_relaxed(&watched_end, &end);
     for (i = 0; i < MAX_WATCHED; i++) {
         size_t other;
 
         atomic_read_relaxed(&watched[i].size, &other);
         if (!other) {
-            atomic_store_relaxed(&watched[i].start, (uintptr_t) start);
-            atomic_store_relaxed(&watched[i].lost, lost);
-            /* Pairs with owner_of(). */
-            atomic_store_explicit(&watched[i].size, size,
+            set_watched(&watched[i], (uintptr_t) start, size, lost);
+            atomic_store_explicit(&watched_end, MAX(end, i + 1),
                                   memory_order_release);
-            atomic_read_relaxed(&watched_end, &end);
-            atomic_store_relaxed(&watched_end, MAX(end, i + 1));
             break;
         }
     }
@@ -169,15 +210,18 @@ vhost_guard_watch(void *start, size_t size, atomic_bool *lost)
 void
 vhost_guard_unwatch(void *start)
 {
+    unsigned int end;
+
     ovs_mutex_lock(&watched_mutex);
-    for (unsigned int i = 0; i < MAX_WATCHED; i++) {
+    atomic_read_relaxed(&watched_end, &end);
+    for (unsigned int i = 0; i < end; i++) {
         uintptr_t other;
         size_t size;
 
         atomic_read_relaxed(&watched[i].size, &size);
         atomic_read_relaxed(&watched[i].start, &other);
         if (size && other == (uintptr_t) start) {
-            atomic_store_relaxed(&watched[i].size, 0);
+            set_watched(&watched[i], 0, 0, NULL);
             break;
         }
     }

@@ -29,13 +29,16 @@
  * the file raises SIGBUS, as does one for which there is no hugepage left.
  * Nothing that could be checked before would prevent that.
  *
- * So whoever accesses the memory of a connection says so before.  If SIGBUS is
- * raised then, the page is replaced by an empty one of ours, the access is
- * repeated, and the connection's memory counts as lost: its virtqueues stop
- * with the next burst.
+ * So mappings of such files are watched, for as long as they exist: those that
+ * librte_vhost makes of a guest's memory and of its log of dirty pages, and ours
+ * (see vhost-mapping.h).  If SIGBUS is raised for an address in one of them, in
+ * whatever thread, the page is replaced by an empty one of ours, the access is
+ * repeated, and the memory counts as lost: who uses it stops as soon as he sees
+ * that.
  *
- * A mapping that is accessed outside of that, too, can be watched instead: the
- * address then tells whose it is.
+ * librte_vhost itself may read a new mapping before anybody can say where it is.
+ * The thread that handles the message says for whom it does: see
+ * vhost_guard_suspect().
  *
  * Any other SIGBUS ends the process, as without us.
  *
@@ -44,7 +47,13 @@
  * ==================================
  *
  * An eventfd can be written to without waiting; who knows what a guest's side
- * sends instead. */
+ * sends instead.
+ *
+ *
+ * Thread-safety
+ * =============
+ *
+ * Any thread. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,15 +64,16 @@
 
 extern const char vhost_guard_fault[];
 
-/* Whose memory is lost, and whose is accessed by this thread: 1 + a
- * connection's number, or 0. */
+/* Is the memory of connection N lost? */
 extern atomic_bool vhost_guard_lost[RTE_MAX_VHOST_DEVICE];
-extern __thread volatile int vhost_guard_user
-    __attribute__((tls_model("initial-exec")));
 
 void vhost_guard_init(void);
 bool vhost_guard_watch(void *start, size_t size, atomic_bool *lost);
 void vhost_guard_unwatch(void *start);
+
+/* Until it is called again in this thread, SIGBUS in it is blamed on connection
+ * 'vid' if nothing else is known of the address, or on nobody if 'vid' is -1. */
+void vhost_guard_suspect(int vid);
 
 bool vhost_guard_is_memory(int fd);
 bool vhost_guard_callfd(int fd);
@@ -75,21 +85,6 @@ vhost_guard_is_lost(int vid)
 
     atomic_read_relaxed(&vhost_guard_lost[vid], &lost);
     return lost;
-}
-
-/* From now on, this thread accesses the memory of connection 'vid'. */
-static inline void
-vhost_guard_enter(int vid)
-{
-    vhost_guard_user = 1 + vid;
-    atomic_signal_fence(memory_order_seq_cst);
-}
-
-static inline void
-vhost_guard_leave(void)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-    vhost_guard_user = 0;
 }
 
 #endif /* vhost-guard.h */

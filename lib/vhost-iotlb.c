@@ -21,6 +21,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <linux/virtio_config.h>
 #include <rte_vhost.h>
@@ -32,19 +33,28 @@
 /* Descriptors, available ring, used ring. */
 #define N_PARTS 3
 
-/* Types of an IOTLB_MSG. */
-#define IOTLB_UPDATE 2
-#define IOTLB_INVALIDATE 3
+/* At most this many translations are kept.  A guest that has more cannot use any
+ * ring. */
+#define MAX_EXTENTS 65536
 
 /* A part of a ring, by the device's addresses. */
 struct part {
     uint64_t start;
     uint64_t size;
-    bool is_translated;         /* Is any of its pages?  If so... */
-    uint64_t shift;             /* ...what to add, for an address of ours. */
+};
+
+/* Addresses of the device that are translated alike. */
+struct extent {
+    uint64_t start;
+    uint64_t last;              /* The last address, not the next one. */
+    uint64_t shift;             /* What to add, for an address of ours. */
 };
 
 struct vhost_iotlb {
+    struct extent *extents;     /* In the order of their addresses. */
+    size_t n_extents, allocated;
+    bool overflow;              /* Were there too many? */
+
     bool packed;
     unsigned int n_vrings;      /* Up to the last one that has addresses. */
     struct part parts[VHOST_MAX_VRINGS][N_PARTS];
@@ -56,6 +66,10 @@ static void set_addresses(struct vhost_iotlb *, const struct vhost_message *,
 static void set_size(struct vhost_iotlb *, unsigned int vring, uint64_t n);
 static void change_translations(struct vhost_iotlb *,
                                 const struct vhost_message *, int vid);
+static void review(struct vhost_iotlb *, unsigned int vring);
+static bool make_extent(const struct vhost_message *, int vid,
+                        struct extent *);
+static size_t find_extent(const struct vhost_iotlb *, uint64_t address);
 
 void
 vhost_iotlb_consider(struct vhost_iotlb **iotlbp,
@@ -64,7 +78,9 @@ vhost_iotlb_consider(struct vhost_iotlb **iotlbp,
     struct vhost_iotlb *iotlb = *iotlbp;
     uint64_t features = 0;
 
-    if (m->request == VHOST_REQUEST_SET_VRING_ADDR) {
+    switch (m->request) {
+    case VHOST_REQUEST_SET_VRING_ADDR:
+    case VHOST_REQUEST_IOTLB_MSG:
         rte_vhost_get_negotiated_features(vid, &features);
         if (!(features & UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM)) {
             return;
@@ -73,18 +89,62 @@ vhost_iotlb_consider(struct vhost_iotlb **iotlbp,
             iotlb = *iotlbp = xzalloc(sizeof *iotlb);
         }
         iotlb->packed = (features & UINT64_C(1) << VIRTIO_F_RING_PACKED) != 0;
-        set_addresses(iotlb, m, vid);
-    } else if (m->request == VHOST_REQUEST_SET_VRING_NUM && iotlb) {
-        set_size(iotlb, m->vring, m->value);
-    } else if (m->request == VHOST_REQUEST_IOTLB_MSG && iotlb) {
-        change_translations(iotlb, m, vid);
+        if (m->request == VHOST_REQUEST_SET_VRING_ADDR) {
+            set_addresses(iotlb, m, vid);
+        } else {
+            change_translations(iotlb, m, vid);
+        }
+        break;
+    case VHOST_REQUEST_SET_VRING_NUM:
+        if (iotlb) {
+            set_size(iotlb, m->vring, m->state.num);
+        }
+        break;
+    case VHOST_REQUEST_SET_MEM_TABLE:
+        /* The library forgets them, too. */
+        if (iotlb) {
+            iotlb->n_extents = 0;
+            iotlb->overflow = false;
+            memset(iotlb->scattered, 0, sizeof iotlb->scattered);
+        }
+        break;
     }
+}
+
+void
+vhost_iotlb_destroy(struct vhost_iotlb *iotlb)
+{
+    if (iotlb) {
+        free(iotlb->extents);
+        free(iotlb);
+    }
+}
+
+bool
+vhost_iotlb_contradicts(const struct vhost_iotlb *iotlb,
+                        const struct vhost_message *m, int vid)
+{
+    struct extent new;
+
+    if (!iotlb || m->request != VHOST_REQUEST_IOTLB_MSG
+        || m->iotlb.type != VHOST_IOTLB_UPDATE || !make_extent(m, vid, &new)) {
+        return false;
+    }
+    for (size_t i = find_extent(iotlb, new.start);
+         i < iotlb->n_extents && iotlb->extents[i].start <= new.last; i++) {
+        if (iotlb->extents[i].shift != new.shift) {
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *
 vhost_iotlb_objection(const struct vhost_iotlb *iotlb, unsigned int vring)
 {
-    return (iotlb && iotlb->scattered[vring]
+    return (!iotlb ? NULL
+            : iotlb->overflow ? "the guest's IOMMU has too many translations"
+            : iotlb->scattered[vring]
             ? "the guest's IOMMU has its pages scattered" : NULL);
 }
 
@@ -98,6 +158,7 @@ set_size(struct vhost_iotlb *iotlb, unsigned int vring, uint64_t n)
     parts[0].size = 16 * n;
     parts[1].size = iotlb->packed ? 0 : 6 + 2 * n;
     parts[2].size = iotlb->packed ? 0 : 6 + 8 * n;
+    review(iotlb, vring);
 }
 
 static void
@@ -108,22 +169,12 @@ set_addresses(struct vhost_iotlb *iotlb, const struct vhost_message *m,
     struct rte_vhost_vring vring;
 
     iotlb->n_vrings = MAX(iotlb->n_vrings, m->vring + 1);
-    iotlb->scattered[m->vring] = false;
-    parts[0] = (struct part) { .start = m->more[0] };
-    parts[1] = (struct part) { .start = m->more[2] };
-    parts[2] = (struct part) { .start = m->more[1] };
-    if (!rte_vhost_get_vhost_vring(vid, m->vring, &vring)) {
-        set_size(iotlb, m->vring, vring.size);
-    }
-}
-
-/* Does 'part' have addresses among the 'size' from 'start' on? */
-static bool
-overlaps(const struct part *part, uint64_t start, uint64_t size)
-{
-    return (start < part->start
-            ? part->start - start < size && part->size
-            : start - part->start < part->size && size);
+    parts[0].start = m->addr.desc_user_addr;
+    parts[1].start = m->addr.avail_user_addr;
+    parts[2].start = m->addr.used_user_addr;
+    set_size(iotlb, m->vring,
+             rte_vhost_get_vhost_vring(vid, m->vring, &vring) ? 0
+             : vring.size);
 }
 
 /* Stores in '*address' what is the front end's 'user_address' here. */
@@ -148,40 +199,138 @@ find_address(int vid, uint64_t user_address, uint64_t *address)
     return found;
 }
 
-static void
-translate(struct vhost_iotlb *iotlb, unsigned int vring, struct part *part,
-          const struct vhost_message *m, int vid)
+/* Makes '*extent' what 'm' is about.  Returns false if that is nothing, or
+ * translated to nothing. */
+static bool
+make_extent(const struct vhost_message *m, int vid, struct extent *extent)
 {
-    uint64_t address, shift;
+    uint64_t size = MIN(m->iotlb.size, UINT64_MAX - m->iotlb.iova);
+    uint64_t address = 0;
 
-    if (!find_address(vid, m->more[1], &address)) {
-        return;                 /* librte_vhost refuses it. */
+    extent->start = m->iotlb.iova;
+    extent->last = m->iotlb.iova + size - 1;
+    if (!size || (m->iotlb.type == VHOST_IOTLB_UPDATE
+                  && !find_address(vid, m->iotlb.uaddr, &address))) {
+        return false;
     }
-    shift = address - m->payload;
-    iotlb->scattered[vring] |= part->is_translated && part->shift != shift;
-    part->is_translated = true;
-    part->shift = shift;
+    extent->shift = address - extent->start;
+    return true;
 }
 
-/* Looks at each part of which 'm', an IOTLB_MSG, translates addresses or has
- * them forgotten. */
+/* Returns the place of the first extent that does not end before 'address'. */
+static size_t
+find_extent(const struct vhost_iotlb *iotlb, uint64_t address)
+{
+    size_t low = 0, high = iotlb->n_extents;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (iotlb->extents[middle].last < address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void
+insert_extent(struct vhost_iotlb *iotlb, size_t i, struct extent extent)
+{
+    if (iotlb->n_extents >= MAX_EXTENTS) {
+        iotlb->overflow = true;
+        return;
+    }
+    if (iotlb->n_extents >= iotlb->allocated) {
+        iotlb->extents = x2nrealloc(iotlb->extents, &iotlb->allocated,
+                                    sizeof *iotlb->extents);
+    }
+    memmove(&iotlb->extents[i + 1], &iotlb->extents[i],
+            (iotlb->n_extents - i) * sizeof *iotlb->extents);
+    iotlb->extents[i] = extent;
+    iotlb->n_extents++;
+}
+
+/* Forgets the translations from 'start' to 'last', and returns where such ones
+ * would be. */
+static size_t
+cut_extents(struct vhost_iotlb *iotlb, uint64_t start, uint64_t last)
+{
+    size_t i = find_extent(iotlb, start), n;
+
+    if (i < iotlb->n_extents && iotlb->extents[i].start < start) {
+        struct extent rest = iotlb->extents[i];
+
+        iotlb->extents[i].last = start - 1;
+        i++;
+        if (rest.last > last) {
+            rest.start = last + 1;
+            insert_extent(iotlb, i, rest);
+            return i;
+        }
+    }
+    for (n = 0; (i + n < iotlb->n_extents
+                 && iotlb->extents[i + n].last <= last); n++) {
+        continue;
+    }
+    memmove(&iotlb->extents[i], &iotlb->extents[i + n],
+            (iotlb->n_extents - i - n) * sizeof *iotlb->extents);
+    iotlb->n_extents -= n;
+    if (i < iotlb->n_extents && iotlb->extents[i].start <= last) {
+        iotlb->extents[i].start = last + 1;
+    }
+    return i;
+}
+
 static void
 change_translations(struct vhost_iotlb *iotlb, const struct vhost_message *m,
                     int vid)
 {
-    uint8_t type = m->more[2] >> 8;
+    struct extent new;
+    size_t i;
 
-    for (unsigned int i = 0; i < iotlb->n_vrings * N_PARTS; i++) {
-        unsigned int vring = i / N_PARTS;
-        struct part *part = &iotlb->parts[vring][i % N_PARTS];
+    if (!make_extent(m, vid, &new)) {
+        return;
+    }
+    i = cut_extents(iotlb, new.start, new.last);
+    if (m->iotlb.type == VHOST_IOTLB_UPDATE) {
+        insert_extent(iotlb, i, new);
+    }
+    for (unsigned int vring = 0; vring < iotlb->n_vrings; vring++) {
+        review(iotlb, vring);
+    }
+}
 
-        if (!overlaps(part, m->payload, m->more[0])) {
-            continue;
+/* Are there pages of 'part' that follow each other here, and have not the same
+ * distance to where they are? */
+static bool
+is_scattered(const struct vhost_iotlb *iotlb, const struct part *part)
+{
+    uint64_t last = part->start + part->size - 1;
+    size_t i = find_extent(iotlb, part->start);
+
+    if (!part->size || last < part->start) {
+        return false;           /* librte_vhost refuses it. */
+    }
+    for (; (i + 1 < iotlb->n_extents
+            && iotlb->extents[i + 1].start <= last); i++) {
+        const struct extent *extent = &iotlb->extents[i];
+
+        if (extent[0].last + 1 == extent[1].start
+            && extent[0].shift != extent[1].shift) {
+            return true;
         }
-        if (type == IOTLB_UPDATE) {
-            translate(iotlb, vring, part, m, vid);
-        } else if (type == IOTLB_INVALIDATE) {
-            part->is_translated = false;
-        }
+    }
+    return false;
+}
+
+static void
+review(struct vhost_iotlb *iotlb, unsigned int vring)
+{
+    iotlb->scattered[vring] = false;
+    for (unsigned int i = 0; i < N_PARTS; i++) {
+        iotlb->scattered[vring] |= is_scattered(iotlb,
+                                                &iotlb->parts[vring][i]);
     }
 }

@@ -27,23 +27,31 @@
  * page, so that the pages of a larger one may be anywhere: librte_vhost would
  * read and write what is beside the first.
  *
- * So each translation is looked at before librte_vhost gets it.  A virtqueue of
+ * So all translations are kept here, too, as librte_vhost keeps them: over a new
+ * address of a ring, and until the front end has them forgotten.  A virtqueue of
  * which a part (descriptors, available ring, used ring) is scattered cannot be
- * used until it is set up anew.
+ * used as long as it is.
  *
- * All functions are called by librte_vhost's event thread, which handles a
- * connection's messages. */
+ * All functions are called by the thread that handles the connection's messages,
+ * while no burst of the guest's runs. */
 
 #include <stdbool.h>
 
 struct vhost_iotlb;
 struct vhost_message;
 
-/* Considers 'm', which librte_vhost has not seen yet, of connection 'vid'.
- * '*iotlb' is a null pointer before the first, made as soon as the guest has an
- * IOMMU, and the caller's to free(). */
+/* Considers 'm' of connection 'vid', which librte_vhost has obeyed.  '*iotlb' is a
+ * null pointer before the first, made as soon as the guest has an IOMMU, and the
+ * caller's to destroy. */
 void vhost_iotlb_consider(struct vhost_iotlb **iotlb,
                           const struct vhost_message *m, int vid);
+void vhost_iotlb_destroy(struct vhost_iotlb *);
+
+/* Does 'm' of connection 'vid', which librte_vhost has not seen yet, translate what
+ * is translated to something else?  librte_vhost would go on with either.  'iotlb'
+ * may be null. */
+bool vhost_iotlb_contradicts(const struct vhost_iotlb *iotlb,
+                             const struct vhost_message *m, int vid);
 
 /* Why the virtqueue cannot be used, or a null pointer if it can.  'iotlb' may be
  * null. */

@@ -38,6 +38,12 @@ destroy(struct vhost_mapping *mapping)
     free(mapping);
 }
 
+static void
+destroy_forgotten(struct vhost_dma_memory *dma)
+{
+    destroy(CONTAINER_OF(dma, struct vhost_mapping, dma));
+}
+
 /* Maps the memory in 'table', that of a guest of port 'owner' as librte_vhost
  * has it.  Returns the mapping, with one reference, or NULL and a message in
  * '*errp' that the caller must free. */
@@ -88,7 +94,7 @@ vhost_mapping_create(const struct rte_vhost_memory *table, const char *owner,
         }
     }
     vhost_dma_add(&mapping->dma, mapping->owner, mapping->parts,
-                  mapping->memory.n_regions);
+                  mapping->memory.n_regions, destroy_forgotten);
     return mapping;
 
 error:
@@ -113,8 +119,7 @@ void
 vhost_mapping_unref(struct vhost_mapping *mapping)
 {
     if (mapping && ovs_refcount_unref(&mapping->refcount) == 1) {
-        vhost_dma_remove(&mapping->dma);
-        destroy(mapping);
+        vhost_dma_remove(&mapping->dma);        /* Then it is destroyed. */
     }
 }
 

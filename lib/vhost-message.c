@@ -20,105 +20,131 @@
 #include "vhost-message.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <linux/virtio_config.h>
-#include <rte_vhost.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
 
 #include "util.h"
-#include "vhost-datapath.h"
+#include "vhost-compat.h"
 
-/* The beginning of a message: three 32-bit numbers (request, flags, size),
- * then the payload.  See the vhost-user protocol's specification. */
+/* What librte_vhost shows us (struct vhu_msg_context): three 32-bit numbers
+ * (request, flags, size of the payload), the payload, in VHOST_MESSAGE_SIZE
+ * bytes in all, and file descriptors.  It promises to other libraries that
+ * handle messages, too, that this stays. */
+#define FLAGS_OFFSET 4
 #define PAYLOAD_OFFSET 12
+#define FDS_OFFSET VHOST_MESSAGE_SIZE
+#define N_FDS_OFFSET (FDS_OFFSET + VHOST_MESSAGE_MAX_FDS * sizeof(int))
 
-/* Requests that tell nothing new about rings or memory.  Those that stop the
- * device, GET_VRING_BASE and RESET_OWNER, make librte_vhost say so before. */
-static const uint8_t harmless[] = {
-    0,                          /* none */
-    1,                          /* GET_FEATURES */
-    3,                          /* SET_OWNER */
-    4,                          /* RESET_OWNER */
-    7,                          /* SET_LOG_FD */
-    11,                         /* GET_VRING_BASE */
-    13,                         /* SET_VRING_CALL */
-    14,                         /* SET_VRING_ERR */
-    15,                         /* GET_PROTOCOL_FEATURES */
-    16,                         /* SET_PROTOCOL_FEATURES */
-    17,                         /* GET_QUEUE_NUM */
-    19,                         /* SEND_RARP */
-    20,                         /* NET_SET_MTU */
-    21,                         /* SET_BACKEND_REQ_FD */
-    22,                         /* IOTLB_MSG */
-    39,                         /* SET_STATUS */
-    40,                         /* GET_STATUS */
+#define FLAG_NEED_REPLY (1 << 3)
+
+/* Types of an IOTLB_MSG. */
+BUILD_ASSERT_DECL(VHOST_IOTLB_UPDATE == 2 && VHOST_IOTLB_INVALIDATE == 3);
+
+/* Features that decide how rings are laid out. */
+#define LAYOUT_FEATURES (UINT64_C(1) << VIRTIO_F_RING_PACKED    \
+                         | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
+
+/* Returns what librte_vhost would do if it obeyed the message that it must not,
+ * or NULL. */
+typedef const char *object_func(const struct vhost_conversation *,
+                                const struct vhost_message *);
+
+static object_func object_to_features, object_to_memory, object_to_log,
+    object_to_size, object_to_base, object_to_postcopy, object_to_inflight,
+    object_to_translation;
+
+/* All requests that librte_vhost knows.  RESET_OWNER and GET_VRING_BASE stop the
+ * device, which librte_vhost says before it does more. */
+static const struct request {
+    const char *name;           /* As in the specification. */
+    enum vhost_scope scope;
+    bool is_locked;             /* Does librte_vhost hold all access locks? */
+    object_func *object;        /* Or NULL: there is nothing to object to. */
+} requests[] = {
+#define REQUEST(NAME, ...) [VHOST_REQUEST_##NAME] = { #NAME, __VA_ARGS__ }
+#define NONE VHOST_SCOPE_NONE
+#define VRING VHOST_SCOPE_VRING
+#define DEVICE VHOST_SCOPE_DEVICE
+    REQUEST(GET_FEATURES,          NONE,   false),
+    REQUEST(SET_FEATURES,          DEVICE, true,  object_to_features),
+    REQUEST(SET_OWNER,             NONE,   true),
+    REQUEST(RESET_OWNER,           NONE,   false),
+    REQUEST(SET_MEM_TABLE,         DEVICE, true,  object_to_memory),
+    REQUEST(SET_LOG_BASE,          DEVICE, true,  object_to_log),
+    REQUEST(SET_LOG_FD,            NONE,   true),
+    REQUEST(SET_VRING_NUM,         VRING,  true,  object_to_size),
+    REQUEST(SET_VRING_ADDR,        VRING,  true),
+    REQUEST(SET_VRING_BASE,        VRING,  true,  object_to_base),
+    REQUEST(GET_VRING_BASE,        NONE,   false),
+    REQUEST(SET_VRING_KICK,        VRING,  true),
+    REQUEST(SET_VRING_CALL,        NONE,   true),
+    REQUEST(SET_VRING_ERR,         NONE,   true),
+    REQUEST(GET_PROTOCOL_FEATURES, NONE,   false),
+    REQUEST(SET_PROTOCOL_FEATURES, NONE,   true),
+    REQUEST(GET_QUEUE_NUM,         NONE,   false),
+    REQUEST(SET_VRING_ENABLE,      VRING,  true),
+    REQUEST(SEND_RARP,             NONE,   true),
+    REQUEST(NET_SET_MTU,           NONE,   true),
+    REQUEST(SET_BACKEND_REQ_FD,    NONE,   true),
+    REQUEST(IOTLB_MSG,             DEVICE, false, object_to_translation),
+    REQUEST(GET_CONFIG,            NONE,   false),
+    REQUEST(SET_CONFIG,            NONE,   false),
+    REQUEST(POSTCOPY_ADVISE,       NONE,   false, object_to_postcopy),
+    REQUEST(POSTCOPY_LISTEN,       DEVICE, false),
+    REQUEST(POSTCOPY_END,          DEVICE, false),
+    REQUEST(GET_INFLIGHT_FD,       NONE,   false, object_to_inflight),
+    REQUEST(SET_INFLIGHT_FD,       NONE,   false, object_to_inflight),
+    REQUEST(SET_STATUS,            NONE,   false),
+    REQUEST(GET_STATUS,            NONE,   false),
+#undef REQUEST
+#undef NONE
+#undef VRING
+#undef DEVICE
 };
 
-static const uint8_t of_one_vring[] = {
-    8,                          /* SET_VRING_NUM */
-    9,                          /* SET_VRING_ADDR */
-    10,                         /* SET_VRING_BASE */
-    12,                         /* SET_VRING_KICK */
-    18,                         /* SET_VRING_ENABLE */
+/* One that we do not know may change anything. */
+static const struct request unknown = {
+    .name = "an unknown request", .scope = VHOST_SCOPE_DEVICE,
 };
 
-/* What to overwrite in a message, so that librte_vhost refuses it. */
-static const struct {
-    uint8_t request;
-    uint8_t start;
-    uint8_t n;
-    uint8_t byte;
-} spoils[] = {
-    { VHOST_REQUEST_SET_FEATURES, PAYLOAD_OFFSET, 8, 0xff },
-    { VHOST_REQUEST_SET_LOG_BASE, PAYLOAD_OFFSET, 16, 0xff },
-    { VHOST_REQUEST_SET_VRING_NUM, PAYLOAD_OFFSET + 4, 4, 0xff },
-    { VHOST_REQUEST_GET_INFLIGHT_FD, PAYLOAD_OFFSET - 4, 4, 0xff },
-    /* It would lose the file descriptor.  For no virtqueues, it is harmless. */
-    { VHOST_REQUEST_SET_INFLIGHT_FD, PAYLOAD_OFFSET + 16, 2, 0 },
-};
-
-static bool is_ring_in_use(int vid, unsigned int vring, uint16_t *size);
-static bool is_any_ring_in_use(int vid);
-
-/* Makes 'message' one that librte_vhost refuses for itself.  If we did, it
- * would not close the file descriptors that came along. */
-void
-vhost_message_spoil(void *message)
+static const struct request *
+find_request(uint32_t number)
 {
-    uint32_t request;
-
-    memcpy(&request, message, sizeof request);
-    for (size_t i = 0; i < sizeof spoils / sizeof *spoils; i++) {
-        if (spoils[i].request == request) {
-            memset((char *) message + spoils[i].start, spoils[i].byte,
-                   spoils[i].n);
-        }
-    }
+    return (number < ARRAY_SIZE(requests) && requests[number].name
+            ? &requests[number] : &unknown);
 }
 
 /* Parses 'message', of which librte_vhost has at least as much in its buffer
  * as is read here, even if less was sent. */
 void
-vhost_message_parse(const void *message, struct vhost_message *m)
+vhost_message_parse(const void *message_, struct vhost_message *m)
 {
-    uint32_t request;
+    const char *message = message_;
+    const struct request *request;
+    int n_fds;
 
-    memcpy(&request, message, sizeof request);
-    memcpy(&m->payload, (const char *) message + PAYLOAD_OFFSET,
-           sizeof m->payload);
-    memcpy(&m->value, (const char *) message + PAYLOAD_OFFSET + 4,
-           sizeof m->value);
-    memcpy(m->more, (const char *) message + PAYLOAD_OFFSET + 8,
-           sizeof m->more);
-    m->request = request;
-    m->scope = (request > UINT8_MAX ? VHOST_SCOPE_DEVICE
-                : memchr(harmless, request, sizeof harmless)
-                ? VHOST_SCOPE_NONE
-                : memchr(of_one_vring, request, sizeof of_one_vring)
-                ? VHOST_SCOPE_VRING
-                : VHOST_SCOPE_DEVICE);
+    memset(m, 0, sizeof *m);
+    memcpy(&m->request, message, sizeof m->request);
+    memcpy(&m->memory, message + PAYLOAD_OFFSET, sizeof m->memory);
+    BUILD_ASSERT(PAYLOAD_OFFSET + sizeof m->memory <= VHOST_MESSAGE_SIZE);
+    request = find_request(m->request);
+    m->name = request->name;
+    m->scope = request->scope;
+    m->is_locked = request->is_locked;
     /* All that name one do it in the lowest byte; librte_vhost has more bits
      * to ignore for some, and refuses others with more. */
-    m->vring = m->payload & 0xff;
+    m->vring = m->u64 & 0xff;
+
+    memcpy(&n_fds, message + N_FDS_OFFSET, sizeof n_fds);
+    if (n_fds > 0 && n_fds <= VHOST_MESSAGE_MAX_FDS) {
+        m->n_fds = n_fds;
+        memcpy(m->fds, message + FDS_OFFSET, n_fds * sizeof m->fds[0]);
+    }
 }
 
 /* Stores the range of virtqueues that 'm' concerns. */
@@ -138,60 +164,8 @@ vhost_message_stops_ring(const struct vhost_message *m)
 {
     return (m->request == VHOST_REQUEST_SET_VRING_NUM
             || m->request == VHOST_REQUEST_SET_VRING_BASE
-            || (m->request == VHOST_REQUEST_SET_VRING_ENABLE && !m->value));
-}
-
-/* Does 'm' change connection 'vid' from split to packed rings, or back? */
-bool
-vhost_message_changes_layout(const struct vhost_message *m, int vid)
-{
-    uint64_t features = 0;
-
-    rte_vhost_get_negotiated_features(vid, &features);
-    return (m->request == VHOST_REQUEST_SET_FEATURES
-            && (m->payload ^ features) & UINT64_C(1) << VIRTIO_F_RING_PACKED);
-}
-
-/* Has 'm' of connection 'vid' librte_vhost unmap a log of dirty pages whose
- * address it goes on to use? */
-bool
-vhost_message_ends_log(const struct vhost_message *m, int vid)
-{
-    uint64_t address, size;
-
-    return (m->request == VHOST_REQUEST_RESET_OWNER
-            && !rte_vhost_get_log_base(vid, &address, &size) && address);
-}
-
-/* Returns what would happen in librte_vhost if it obeyed 'm' of connection
- * 'vid' that must not, or NULL.  'log_ended' tells whether there was a message
- * that ended the log, and none since that has another. */
-const char *
-vhost_message_objection(const struct vhost_message *m, int vid, bool log_ended)
-{
-    uint16_t size;
-
-    switch (m->request) {
-    case VHOST_REQUEST_SET_FEATURES:
-        /* It would go on with addresses that it checked for the old layout. */
-        return (vhost_message_changes_layout(m, vid) && is_any_ring_in_use(vid)
-                ? "the layout of rings in use cannot change"
-                : log_ended && m->payload & UINT64_C(1) << VHOST_F_LOG_ALL
-                ? "the log has ended" : NULL);
-    case VHOST_REQUEST_SET_VRING_NUM:
-        /* It would not check the ring's addresses again. */
-        return (is_ring_in_use(vid, m->vring, &size) && m->value != size
-                ? "the size of a ring in use cannot change" : NULL);
-    case VHOST_REQUEST_SET_LOG_BASE:
-        /* It would add the offset twice, and write there. */
-        return m->more[0] ? "the log has an offset" : NULL;
-    case VHOST_REQUEST_GET_INFLIGHT_FD:
-    case VHOST_REQUEST_SET_INFLIGHT_FD:
-        /* It would use any amount of memory, or believe what is in it. */
-        return "there is no memory for buffers in flight";
-    default:
-        return NULL;
-    }
+            || (m->request == VHOST_REQUEST_SET_VRING_ENABLE
+                && !m->state.num));
 }
 
 /* Takes the last byte from the range of addresses in 'message', an IOTLB_MSG,
@@ -202,14 +176,132 @@ vhost_message_objection(const struct vhost_message *m, int vid, bool log_ended)
 void
 vhost_message_limit_range(void *message)
 {
-    uint8_t *payload = (uint8_t *) message + PAYLOAD_OFFSET;
-    uint64_t address, size;
+    struct vhost_iotlb_msg iotlb;
+    char *payload = (char *) message + PAYLOAD_OFFSET;
 
-    memcpy(&address, payload, sizeof address);
-    memcpy(&size, payload + sizeof address, sizeof size);
-    size = MIN(size, UINT64_MAX - address);
-    memcpy(payload + sizeof address, &size, sizeof size);
+    memcpy(&iotlb, payload, sizeof iotlb);
+    iotlb.size = MIN(iotlb.size, UINT64_MAX - iotlb.iova);
+    memcpy(payload, &iotlb, sizeof iotlb);
 }
+
+static void
+close_fds(const struct vhost_message *m)
+{
+    for (unsigned int i = 0; i < m->n_fds; i++) {
+        if (m->fds[i] >= 0) {
+            close(m->fds[i]);
+        }
+    }
+}
+
+/* Has librte_vhost treat 'm', which it has not handled yet, as one that it has
+ * refused.  These functions return what a callback is to return; then librte_vhost
+ * does not close the file descriptors that came along. */
+enum rte_vhost_msg_result
+vhost_message_refuse(const struct vhost_message *m)
+{
+    close_fds(m);
+    return RTE_VHOST_MSG_RESULT_ERR;
+}
+
+/* Has librte_vhost treat 'm' as if it had been obeyed. */
+enum rte_vhost_msg_result
+vhost_message_ignore(const struct vhost_message *m)
+{
+    close_fds(m);
+    return RTE_VHOST_MSG_RESULT_OK;
+}
+
+/* Has librte_vhost end the connection on which 'message' came, which is 'm'. */
+enum rte_vhost_msg_result
+vhost_message_hang_up(void *message, const struct vhost_message *m)
+{
+    char *p = (char *) message + FLAGS_OFFSET;
+    uint32_t flags;
+
+    /* It ends if nobody waits for a reply that says no. */
+    memcpy(&flags, p, sizeof flags);
+    flags &= ~FLAG_NEED_REPLY;
+    memcpy(p, &flags, sizeof flags);
+    return vhost_message_refuse(m);
+}
+
+/* Returns what librte_vhost would do if it obeyed 'm' that it must not, or
+ * NULL. */
+const char *
+vhost_conversation_objection(const struct vhost_conversation *c,
+                             const struct vhost_message *m)
+{
+    object_func *object = find_request(m->request)->object;
+
+    return object ? object(c, m) : NULL;
+}
+
+/* Has librte_vhost lost the guest's memory, to which its rings still point? */
+bool
+vhost_conversation_is_broken(const struct vhost_conversation *c)
+{
+    return c->memory_changes;
+}
+
+static uint64_t
+get_features(int vid)
+{
+    uint64_t features = 0;
+
+    rte_vhost_get_negotiated_features(vid, &features);
+    return features;
+}
+
+/* librte_vhost gets 'm' now, which may fail. */
+void
+vhost_conversation_begin(struct vhost_conversation *c,
+                         const struct vhost_message *m)
+{
+    switch (m->request) {
+    case VHOST_REQUEST_SET_MEM_TABLE:
+        c->memory_changes = true;
+        break;
+    case VHOST_REQUEST_SET_VRING_NUM:
+    case VHOST_REQUEST_GET_VRING_BASE:
+        /* It frees what depends on the size. */
+        c->unsized[m->vring] = true;
+        break;
+    case VHOST_REQUEST_SET_FEATURES:
+        if ((m->u64 ^ get_features(c->vid)) & LAYOUT_FEATURES) {
+            /* It keeps what is for another layout. */
+            memset(c->unsized, true, sizeof c->unsized);
+        }
+        break;
+    }
+}
+
+/* librte_vhost has obeyed 'm'. */
+void
+vhost_conversation_end(struct vhost_conversation *c,
+                       const struct vhost_message *m)
+{
+    switch (m->request) {
+    case VHOST_REQUEST_SET_MEM_TABLE:
+        c->memory_changes = false;
+        c->has_memory = true;
+        break;
+    case VHOST_REQUEST_SET_VRING_NUM:
+        c->unsized[m->vring] = false;
+        c->n_entries += m->state.num;
+        c->n_entries -= c->sizes[m->vring];
+        c->sizes[m->vring] = m->state.num;
+        break;
+    case VHOST_REQUEST_POSTCOPY_ADVISE:
+        c->has_postcopy = true;
+        break;
+    case VHOST_REQUEST_POSTCOPY_END:
+        c->has_postcopy = false;
+        break;
+    }
+}
+
+/* Objections. */
 
 static bool
 is_ring_in_use(int vid, unsigned int vring, uint16_t *size)
@@ -236,4 +328,165 @@ is_any_ring_in_use(int vid)
         }
     }
     return false;
+}
+
+static const char *
+object_to_features(const struct vhost_conversation *c,
+                   const struct vhost_message *m)
+{
+    /* It would go on with addresses that it checked for the old layout. */
+    if ((m->u64 ^ get_features(c->vid)) & LAYOUT_FEATURES
+        && is_any_ring_in_use(c->vid)) {
+        return "the layout of rings in use cannot change";
+    }
+    /* It would free all other virtqueues, which may be in use. */
+    if (c->is_running && !(m->u64 & UINT64_C(1) << VIRTIO_NET_F_MQ)
+        && rte_vhost_get_vring_num(c->vid) > 2) {
+        return "more than two virtqueues run";
+    }
+    return NULL;
+}
+
+/* Maps region 'i' of 'm', as librte_vhost will, for a moment. */
+static const char *
+object_to_region(const struct vhost_message *m, unsigned int i)
+{
+    const struct vhost_message_region *region = &m->memory.regions[i];
+    uint64_t size = 0;
+    void *p = MAP_FAILED;
+    struct stat s;
+
+    if (region->mmap_offset < -region->size && !fstat(m->fds[i], &s)) {
+        size = ROUND_UP(region->size + region->mmap_offset, s.st_blksize);
+    }
+    if (size && (VHOST_COMPARES_FILE_SIZE || S_ISREG(s.st_mode))
+        && s.st_size < size) {
+        return "a region is larger than its file";
+    }
+    if (size) {
+        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fds[i], 0);
+    }
+    return p != MAP_FAILED && !munmap(p, size) ? NULL
+           : "a region cannot be mapped";
+}
+
+/* It would unmap the memory that it has, then see that it cannot have the new
+ * one, and lose the file descriptor. */
+static const char *
+object_to_memory(const struct vhost_conversation *c OVS_UNUSED,
+                 const struct vhost_message *m)
+{
+    if (m->memory.n_regions > VHOST_MESSAGE_MAX_FDS
+        || m->n_fds != m->memory.n_regions) {
+        return "it has not a file for each of up to 8 regions";
+    }
+    for (unsigned int i = 0; i < m->memory.n_regions; i++) {
+        const char *objection = object_to_region(m, i);
+
+        if (objection) {
+            return objection;
+        }
+    }
+    return NULL;
+}
+
+/* DPDK 22.11 would add the offset twice, and write there. */
+static const char *
+object_to_log(const struct vhost_conversation *c OVS_UNUSED,
+              const struct vhost_message *m)
+{
+    return m->log.offset ? "the log has an offset" : NULL;
+}
+
+/* Where is packed ring 'vring' to go on? */
+static unsigned int
+packed_index(int vid, unsigned int vring)
+{
+    uint16_t avail, used;
+
+    return (rte_vhost_get_vring_base(vid, vring, &avail, &used) ? 0
+            : MAX(avail & 0x7fff, used & 0x7fff));
+}
+
+static bool
+is_packed(const struct vhost_conversation *c)
+{
+    return get_features(c->vid) & UINT64_C(1) << VIRTIO_F_RING_PACKED;
+}
+
+static const char *
+object_to_size(const struct vhost_conversation *c,
+               const struct vhost_message *m)
+{
+    uint16_t size;
+
+    /* It would not check the ring's addresses again. */
+    if (is_ring_in_use(c->vid, m->vring, &size) && m->state.num != size) {
+        return "the size of a ring in use cannot change";
+    }
+    /* It allocates memory, which is everybody's. */
+    if (c->n_entries - c->sizes[m->vring] + m->state.num
+        > VHOST_MAX_RING_ENTRIES) {
+        return "the rings have too many entries in all";
+    }
+    /* It would not look at the index again. */
+    if (is_packed(c) && m->state.num
+        && packed_index(c->vid, m->vring) >= m->state.num) {
+        return "the ring is to go on behind its end";
+    }
+    return NULL;
+}
+
+/* It would go on there, behind the ring. */
+static const char *
+object_to_base(const struct vhost_conversation *c,
+               const struct vhost_message *m)
+{
+    uint32_t size = c->sizes[m->vring];
+
+    return (is_packed(c) && size && (m->state.num & 0x7fff) >= size
+            ? "the ring is to go on behind its end" : NULL);
+}
+
+/* It would lose the file descriptor that it has. */
+static const char *
+object_to_postcopy(const struct vhost_conversation *c,
+                   const struct vhost_message *m OVS_UNUSED)
+{
+    return c->has_postcopy ? "post-copy has begun already" : NULL;
+}
+
+/* It would use any amount of memory, or believe what is in it. */
+static const char *
+object_to_inflight(const struct vhost_conversation *c OVS_UNUSED,
+                   const struct vhost_message *m OVS_UNUSED)
+{
+    return "there is no memory for buffers in flight";
+}
+
+/* It would refuse most of these, too, but not tell us, and bursts would wait for
+ * the end of it. */
+static const char *
+object_to_translation(const struct vhost_conversation *c,
+                      const struct vhost_message *m)
+{
+    struct rte_vhost_memory *table;
+    bool found = false;
+
+    if (!(get_features(c->vid) & UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM)) {
+        return "the guest has no IOMMU";
+    }
+    if (m->iotlb.type == VHOST_IOTLB_INVALIDATE) {
+        return NULL;
+    }
+    if (m->iotlb.type == VHOST_IOTLB_UPDATE && c->has_memory
+        && !rte_vhost_get_mem_table(c->vid, &table)) {
+        for (uint32_t i = 0; i < table->nregions; i++) {
+            const struct rte_vhost_mem_region *r = &table->regions[i];
+
+            found |= m->iotlb.uaddr - r->guest_user_addr < r->size;
+        }
+        free(table);
+    }
+    return found ? NULL : "it translates to no memory of the guest's";
 }

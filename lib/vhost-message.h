@@ -21,26 +21,55 @@
 /* Messages of the vhost-user protocol, as far as we look at them.
  *
  * librte_vhost handles all of them.  It shows them to us before and after,
- * because some change what a data path uses without another word. */
+ * because some change what a data path uses without another word.  A message
+ * that would make librte_vhost do what it must not is refused before it gets it.
+ *
+ * What decides about that was said before, on the same connection: a
+ * 'struct vhost_conversation' has it.
+ *
+ * All functions are called by the thread that handles the connection's
+ * messages. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <linux/vhost_types.h>
+#include <rte_vhost.h>
+
+#include "vhost-datapath.h"
+
 enum vhost_request {
+    VHOST_REQUEST_GET_FEATURES = 1,
     VHOST_REQUEST_SET_FEATURES = 2,
+    VHOST_REQUEST_SET_OWNER = 3,
     VHOST_REQUEST_RESET_OWNER = 4,
     VHOST_REQUEST_SET_MEM_TABLE = 5,
     VHOST_REQUEST_SET_LOG_BASE = 6,
+    VHOST_REQUEST_SET_LOG_FD = 7,
     VHOST_REQUEST_SET_VRING_NUM = 8,
     VHOST_REQUEST_SET_VRING_ADDR = 9,
     VHOST_REQUEST_SET_VRING_BASE = 10,
     VHOST_REQUEST_GET_VRING_BASE = 11,
+    VHOST_REQUEST_SET_VRING_KICK = 12,
     VHOST_REQUEST_SET_VRING_CALL = 13,
+    VHOST_REQUEST_SET_VRING_ERR = 14,
+    VHOST_REQUEST_GET_PROTOCOL_FEATURES = 15,
+    VHOST_REQUEST_SET_PROTOCOL_FEATURES = 16,
+    VHOST_REQUEST_GET_QUEUE_NUM = 17,
     VHOST_REQUEST_SET_VRING_ENABLE = 18,
     VHOST_REQUEST_SEND_RARP = 19,
+    VHOST_REQUEST_NET_SET_MTU = 20,
+    VHOST_REQUEST_SET_BACKEND_REQ_FD = 21,
     VHOST_REQUEST_IOTLB_MSG = 22,
+    VHOST_REQUEST_GET_CONFIG = 24,
+    VHOST_REQUEST_SET_CONFIG = 25,
+    VHOST_REQUEST_POSTCOPY_ADVISE = 28,
+    VHOST_REQUEST_POSTCOPY_LISTEN = 29,
+    VHOST_REQUEST_POSTCOPY_END = 30,
     VHOST_REQUEST_GET_INFLIGHT_FD = 31,
     VHOST_REQUEST_SET_INFLIGHT_FD = 32,
+    VHOST_REQUEST_SET_STATUS = 39,
+    VHOST_REQUEST_GET_STATUS = 40,
 };
 
 /* Which virtqueues a message may change, or the memory that they use. */
@@ -50,25 +79,80 @@ enum vhost_scope {
     VHOST_SCOPE_DEVICE,         /* Any. */
 };
 
-/* What a message says. */
-struct vhost_message {
-    enum vhost_request request;
-    enum vhost_scope scope;
-    unsigned int vring;         /* That it names, if it names one. */
-    uint64_t payload;           /* Its first 8 bytes... */
-    uint32_t value;             /* ...the upper half of which is this... */
-    uint64_t more[3];           /* ...and the next 24 bytes. */
+/* The most file descriptors that come with a message. */
+#define VHOST_MESSAGE_MAX_FDS 8
+
+/* A region of the front end's memory table. */
+struct vhost_message_region {
+    uint64_t guest_address;
+    uint64_t size;
+    uint64_t user_address;
+    uint64_t mmap_offset;
 };
 
-void vhost_message_parse(const void *, struct vhost_message *);
+/* What a message says.  A message that is shorter leaves garbage behind its
+ * end, as librte_vhost does, which looks at the length itself. */
+struct vhost_message {
+    uint32_t request;           /* enum vhost_request, or one we don't know. */
+    const char *name;           /* As in the protocol's specification. */
+    enum vhost_scope scope;
+    bool is_locked;             /* Are the locks of all virtqueues held? */
+    unsigned int vring;         /* That it names, if it names one. */
+    int fds[VHOST_MESSAGE_MAX_FDS];
+    unsigned int n_fds;
+    union {
+        uint64_t u64;           /* Features, an Ethernet address... */
+        struct vhost_vring_state state;
+        struct vhost_vring_addr addr;
+        struct {
+            uint32_t n_regions;
+            uint32_t padding;
+            struct vhost_message_region regions[VHOST_MESSAGE_MAX_FDS];
+        } memory;
+        struct {
+            uint64_t size;
+            uint64_t offset;
+        } log;
+        struct vhost_iotlb_msg iotlb;
+    };
+};
+
+/* What was said on a connection, as far as it matters later. */
+struct vhost_conversation {
+    int vid;
+    bool is_running;            /* Does librte_vhost run the device? */
+    uint32_t sizes[VHOST_MAX_VRINGS];   /* Of rings, or 0. */
+    uint64_t n_entries;         /* The sum of 'sizes'. */
+    bool unsized[VHOST_MAX_VRINGS];     /* Must they be given a size anew? */
+    bool has_postcopy;          /* Was POSTCOPY_ADVISE not ended? */
+    bool has_memory;            /* Did SET_MEM_TABLE succeed? */
+
+    /* Does librte_vhost handle SET_MEM_TABLE, or has it failed to? */
+    bool memory_changes;
+};
+
+/* All rings of a connection have this many entries at most, together: 128
+ * queue pairs with the largest rings of QEMU's.  librte_vhost allocates 40 bytes
+ * for each. */
+#define VHOST_MAX_RING_ENTRIES (VHOST_MAX_VRINGS * 1024)
+
+void vhost_message_parse(const void *message, struct vhost_message *);
 void vhost_message_range(const struct vhost_message *, unsigned int *first,
                          unsigned int *n);
 bool vhost_message_stops_ring(const struct vhost_message *);
-bool vhost_message_changes_layout(const struct vhost_message *, int vid);
-bool vhost_message_ends_log(const struct vhost_message *, int vid);
-const char *vhost_message_objection(const struct vhost_message *, int vid,
-                                    bool log_ended);
-void vhost_message_spoil(void *);
-void vhost_message_limit_range(void *);
+void vhost_message_limit_range(void *message);
+
+enum rte_vhost_msg_result vhost_message_refuse(const struct vhost_message *);
+enum rte_vhost_msg_result vhost_message_ignore(const struct vhost_message *);
+enum rte_vhost_msg_result vhost_message_hang_up(void *message,
+                                                const struct vhost_message *);
+
+const char *vhost_conversation_objection(const struct vhost_conversation *,
+                                         const struct vhost_message *);
+bool vhost_conversation_is_broken(const struct vhost_conversation *);
+void vhost_conversation_begin(struct vhost_conversation *,
+                              const struct vhost_message *);
+void vhost_conversation_end(struct vhost_conversation *,
+                            const struct vhost_message *);
 
 #endif /* vhost-message.h */

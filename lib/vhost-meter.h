@@ -46,7 +46,7 @@ typedef bool vhost_meter_decide(void *aux, const struct rte_mbuf *,
                                 uint64_t now);
 
 void vhost_meter_init(struct vhost_meter *);
-uint16_t vhost_meter_run(struct vhost_meter *, vhost_meter_decide *, void *aux,
-                         struct rte_mbuf **, uint16_t n);
+uint16_t vhost_meter_run(struct vhost_meter *, vhost_meter_decide *decide,
+                         void *aux, struct rte_mbuf **mbufs, uint16_t n);
 
 #endif /* vhost-meter.h */

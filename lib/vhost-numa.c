@@ -27,7 +27,6 @@
 #include <unistd.h>
 
 #include <numaif.h>
-#include <rte_vhost.h>
 
 #include "util.h"
 
@@ -53,28 +52,20 @@ vhost_numa_node_of(const void *p)
     return node;
 }
 
-/* Returns the NUMA node on which most rings of vhost device 'vid' are, or
- * VHOST_NODE_UNKNOWN.  The guest's driver has initialized its rings, so their
- * pages are there; the packet buffers are of the same guest.
+/* Returns the NUMA node on which most of the 'n' 'addresses' are, or
+ * VHOST_NODE_UNKNOWN.  Null pointers do not count, nor do addresses where there
+ * is nothing any more.
  *
- * rte_vhost_get_numa_node() is not an answer: it is the node of a structure
- * of the library, which stays where it was made when DPDK has no memory on the
- * guest's node. */
+ * Of a guest, these are its rings.  Its driver has initialized them, so their
+ * pages are there; the packet buffers are of the same guest. */
 int
-vhost_numa_node_of_device(int vid)
+vhost_numa_node_of_most(const void *const addresses[], size_t n)
 {
-    uint16_t n_vrings = rte_vhost_get_vring_num(vid);
     uint16_t votes[VHOST_MAX_NODES] = { 0 };
     int best = VHOST_NODE_UNKNOWN;
 
-    for (uint16_t i = 0; i < n_vrings; i++) {
-        struct rte_vhost_vring vring;
-
-        if (rte_vhost_get_vhost_vring(vid, i, &vring)) {
-            continue;
-        }
-
-        int node = vhost_numa_node_of(vring.desc);
+    for (size_t i = 0; i < n; i++) {
+        int node = vhost_numa_node_of(addresses[i]);
 
         if (node >= 0 && node < VHOST_MAX_NODES) {
             votes[node]++;

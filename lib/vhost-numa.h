@@ -41,7 +41,7 @@ struct vhost_numa_census {
 };
 
 int vhost_numa_node_of(const void *);
-int vhost_numa_node_of_device(int vid);
+int vhost_numa_node_of_most(const void *const addresses[], size_t n);
 void vhost_numa_count_pages(const void *, size_t size, int fd,
                             struct vhost_numa_census *);
 

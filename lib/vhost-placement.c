@@ -26,6 +26,7 @@
 
 #include <rte_lcore.h>
 #include <rte_malloc.h>
+#include <rte_memory.h>
 #include <rte_mempool.h>
 #include <rte_vhost.h>
 
@@ -35,7 +36,7 @@
 #include "ovs-numa.h"
 #include "util.h"
 #include "vhost-config.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-mempool.h"
 #include "vhost-port.h"
 
@@ -82,7 +83,7 @@ vhost_placement_init(struct vhost_placement *p, struct vhost_port *port)
     memset(p, 0, sizeof *p);
     p->port = netdev_get_name(&port->up);
     p->device = device;
-    p->node = vhost_numa_node_of_device(device->vid);
+    p->node = vhost_device_find_node(device);
     p->port_node = port->node;
     p->library_node = rte_vhost_get_numa_node(device->vid);
 
@@ -220,7 +221,8 @@ look_at_queue(struct vhost_device *device, uint16_t vring,
 {
     struct vhost_queue *q = vhost_device_queue(device, vring);
     bool is_rx = vring & 1;
-    struct rte_vhost_vring ring;
+    const void *ring;
+    uint16_t size;
 
     qp->vring = vring;
     qp->node = qp->cpu = qp->cpu_node = VHOST_NODE_UNKNOWN;
@@ -233,10 +235,10 @@ look_at_queue(struct vhost_device *device, uint16_t vring,
         atomic_read_relaxed(&device->txq_map[vring / 2], &target);
         qp->enabled = target == vring / 2;
     }
-    if (!rte_vhost_get_vhost_vring(device->vid, vring, &ring)) {
-        qp->size = ring.size;
-        qp->node = vhost_numa_node_of(ring.desc);
-    }
+    atomic_read_relaxed(&q->ring_size, &size);
+    atomic_read_relaxed(&q->ring, &ring);
+    qp->size = size;
+    qp->node = vhost_numa_node_of(ring);
     if (qp->enabled) {
         int fill = device->datapath->n_pending(device, q);
 
@@ -505,12 +507,43 @@ raise_in_list(const char *list, int node, uint64_t mib, bool may_lack)
     return ds_steal_cstr(&s);
 }
 
-/* Reads attribute 'name' of the hugepages of 'node', a number. */
+/* DPDK has a list of memory segments for each node and size of pages that the
+ * kernel knows.  Those in which there is none are of sizes that it can't get. */
+static int
+note_page_size(const struct rte_memseg_list *list, void *size_)
+{
+    uint64_t *size = size_;
+
+    if (!list->external && list->memseg_arr.count
+        && (!*size || list->page_sz < *size)) {
+        *size = list->page_sz;
+    }
+    return 0;
+}
+
+/* Returns the size of the hugepages that DPDK uses, the smallest one, in MiB. */
+static uint64_t
+hugepage_mib(void)
+{
+    uint64_t size = 0;
+
+    rte_memseg_list_walk(note_page_size, &size);
+    return size >= MIB ? size / MIB : 2;
+}
+
+/* Returns the file with attribute 'name' of the hugepages of 'node'. */
+static char *
+hugepages_file(int node, const char *name)
+{
+    return xasprintf("/sys/devices/system/node/node%d/hugepages/"
+                     "hugepages-%"PRIu64"kB/%s", node, hugepage_mib() * 1024,
+                     name);
+}
+
 static uint64_t
 read_hugepages(int node, const char *name)
 {
-    char *path = xasprintf("/sys/devices/system/node/node%d/hugepages/"
-                           "hugepages-2048kB/%s", node, name);
+    char *path = hugepages_file(node, name);
     FILE *stream = fopen(path, "r");
     uint64_t value = 0;
 
@@ -546,11 +579,14 @@ advise_dpdk(const struct vhost_placement *p, struct vhost_remote *r)
     }
 
     free_pages = read_hugepages(p->node, "free_hugepages");
-    if (free_pages * 2 < need_mib) {
-        ds_put_format(&command, "echo %"PRIu64" > /sys/devices/system/node/"
-                      "node%d/hugepages/hugepages-2048kB/nr_hugepages",
+    if (free_pages * hugepage_mib() < need_mib) {
+        char *path = hugepages_file(p->node, "nr_hugepages");
+
+        ds_put_format(&command, "echo %"PRIu64" > %s",
                       read_hugepages(p->node, "nr_hugepages")
-                      + need_mib / 2 - free_pages, p->node);
+                      + DIV_ROUND_UP(need_mib, hugepage_mib()) - free_pages,
+                      path);
+        free(path);
     }
     if (config->dpdk_socket_limit) {
         /* No limit is no limit. */

@@ -101,7 +101,6 @@ static bool lacks_jumbo_buffers(const struct vhost_port *,
 static void update_placement(struct vhost_port *port)
     OVS_REQUIRES(port->mutex);
 static void add_device_status(struct vhost_device *, struct smap *);
-static const char *zero_copy_obstacle(const struct vhost_device *);
 
 struct vhost_port *
 vhost_port_cast(const struct netdev *netdev)
@@ -451,7 +450,8 @@ vhost_port_get_status(const struct netdev *netdev, struct smap *status)
         smap_add(status, "placement", port->placement);
     }
     if (device && port->requested_zero_copy) {
-        const char *obstacle = zero_copy_obstacle(device);
+        const char *obstacle =
+            vhost_session_zero_copy_obstacle(port->session);
 
         smap_add_format(status, "dq_zero_copy", "%s%s",
                         obstacle ? "off: " : "on", obstacle ? obstacle : "");
@@ -473,9 +473,9 @@ vhost_port_get_zero_copy(const struct vhost_port *port,
     if (!port->requested_zero_copy) {
         return false;
     }
-    zero_copy->obstacle = zero_copy_obstacle(device);
+    zero_copy->obstacle = vhost_session_zero_copy_obstacle(port->session);
     for (unsigned int i = 0; device && i < VHOST_MAX_QUEUE_PAIRS; i++) {
-        zero_copy->n_out += vhost_zerocopy_n_out(device->rxqs[i].zerocopy);
+        zero_copy->n_out += device->datapath->n_out(&device->rxqs[i]);
     }
     vhost_zerocopy_get_pinned(netdev_get_name(&port->up),
                               &zero_copy->n_pinned, &zero_copy->pinned_size);
@@ -926,7 +926,8 @@ note_trouble(struct vhost_port *port)
     bool small_buffers = lacks_jumbo_buffers(port, device);
     char *faults = ring_faults(device);
     const char *obstacle = (port->requested_zero_copy
-                            ? zero_copy_obstacle(device) : NULL);
+                            ? vhost_session_zero_copy_obstacle(port->session)
+                            : NULL);
 
     if (small_buffers != port->small_buffers
         || !nullable_string_is_equal(faults, port->ring_faults)
@@ -1034,30 +1035,16 @@ add_device_status(struct vhost_device *device, struct smap *status)
     if (n_vrings) {
         smap_add_format(status, "num_of_vrings", "%"PRIu16, n_vrings);
     }
-    for (uint16_t i = 0; i < n_vrings; i++) {
-        struct rte_vhost_vring vring;
+    for (unsigned int i = 0; i < MIN(n_vrings, VHOST_MAX_VRINGS); i++) {
+        uint16_t size;
 
-        if (!rte_vhost_get_vhost_vring(device->vid, i, &vring)) {
-            smap_add_nocopy(status, xasprintf("vring_%"PRIu16"_size", i),
-                            xasprintf("%"PRIu16, vring.size));
-        }
+        atomic_read_relaxed(&vhost_device_queue(device, i)->ring_size, &size);
+        smap_add_nocopy(status, xasprintf("vring_%u_size", i),
+                        xasprintf("%"PRIu16, size));
     }
     if (faults) {
         smap_add_format(status, "ring_fault",
                         "%s; reset the guest's device", faults);
         free(faults);
     }
-}
-
-/* Returns why packets of 'device', which may be NULL, are copied although they
- * need not be, or NULL. */
-static const char *
-zero_copy_obstacle(const struct vhost_device *device)
-{
-    return (!device ? NULL
-            : device->datapath != &vhost_datapath_native
-            ? "librte_vhost's data path is in use"
-            : !device->mapping
-            ? "the guest's memory cannot be kept"
-            : vhost_dma_obstacle(&device->mapping->dma));
 }

@@ -46,7 +46,6 @@ struct vhost_session {
     bool large_packets;
     struct vhost_counters *counters;        /* May be null. */
     struct netdev *netdev;
-    atomic_int fd;              /* Of the last connection, perhaps, or -1. */
 
     /* The running device, or NULL.  Written with 'mutex' held. */
     OVSRCU_TYPE(struct vhost_device *) device;

@@ -37,8 +37,8 @@
 #include "vhost-compat.h"
 #include "vhost-dma.h"
 #include "vhost-guard.h"
+#include "vhost-mapping.h"
 #include "vhost-session-private.h"
-#include "vhost-socket.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_session);
 
@@ -49,6 +49,7 @@ static struct hmap sessions OVS_GUARDED_BY(sessions_mutex)
 
 static struct vhost_session *find_session(const char *path)
     OVS_REQUIRES(sessions_mutex);
+static void keep_event_thread(void);
 static int start_driver(const struct vhost_session_config *, char **errp);
 
 /* Opens a session for 'netdev' as 'config' says.  Returns the session, or NULL
@@ -60,6 +61,7 @@ vhost_session_open(const struct vhost_session_config *config,
     struct vhost_session *session, *other;
 
     vhost_guard_init();
+    keep_event_thread();
     if (config->zero_copy) {
         vhost_dma_init();
     }
@@ -73,8 +75,6 @@ vhost_session_open(const struct vhost_session_config *config,
     session->large_packets = config->tso;
     session->counters = config->counters;
     session->netdev = netdev;
-    /* A client's socket is made now, and again when a connection ends. */
-    atomic_init(&session->fd, config->client ? vhost_socket_next_fd() : -1);
     vhost_supply_init(&session->supply);
     ovsrcu_init(&session->device, NULL);
     ovs_mutex_init(&session->mutex);
@@ -178,6 +178,30 @@ vhost_session_offers(const struct vhost_session *session, bool iommu,
 {
     return (session->iommu == iommu && session->postcopy == postcopy
             && session->zero_copy == zero_copy);
+}
+
+/* Returns why packets of the guest of 'session', which may be NULL, are copied
+ * although they need not be, or NULL. */
+const char *
+vhost_session_zero_copy_obstacle(struct vhost_session *session)
+{
+    const struct vhost_device *device;
+    const char *obstacle = NULL;
+
+    if (!session) {
+        return NULL;
+    }
+    ovs_mutex_lock(&session->mutex);
+    device = ovsrcu_get_protected(struct vhost_device *, &session->device);
+    if (device) {
+        obstacle = (!device->datapath->can_zero_copy
+                    ? "librte_vhost's data path is in use"
+                    : !device->mapping
+                    ? "the guest's memory cannot be kept"
+                    : vhost_dma_obstacle(&device->mapping->dma));
+    }
+    ovs_mutex_unlock(&session->mutex);
+    return obstacle;
 }
 
 /* Stores what the port is to have for the guest in '*demand'.  From now on,
@@ -301,6 +325,23 @@ unwanted_features(const struct vhost_session_config *config)
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
              : UINT64_C(1) << VIRTIO_NET_F_CSUM)
             | (config->zero_copy ? UINT64_C(1) << VIRTIO_F_IN_ORDER : 0));
+}
+
+/* Since 24.11.5 and 25.11.1, DPDK ends its event thread when the last socket is
+ * unregistered, and waits for that for up to a second, in the thread that does
+ * so, which is the main thread.  So there is always one more, which is never
+ * started. */
+static void
+keep_event_thread(void)
+{
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+
+    if (ovsthread_once_start(&once)) {
+        if (rte_vhost_driver_register("netdev-vhost's thread", 0)) {
+            VLOG_WARN("cannot keep librte_vhost's event thread");
+        }
+        ovsthread_once_done(&once);
+    }
 }
 
 static int

@@ -119,6 +119,7 @@ bool vhost_session_offers(const struct vhost_session *, bool iommu,
                           bool postcopy, bool zero_copy);
 void vhost_session_take_demand(struct vhost_session *, struct vhost_demand *);
 bool vhost_session_is_due(struct vhost_session *);
+const char *vhost_session_zero_copy_obstacle(struct vhost_session *);
 void vhost_session_get_memory(struct vhost_session *,
                               struct vhost_guest_memory *);
 

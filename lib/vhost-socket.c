@@ -19,11 +19,10 @@
 
 #include "vhost-socket.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdlib.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -31,6 +30,7 @@
 #include <unistd.h>
 
 #include "openvswitch/vlog.h"
+#include "ovs-atomic.h"
 #include "util.h"
 #include "vhost-config.h"
 
@@ -38,71 +38,94 @@ VLOG_DEFINE_THIS_MODULE(vhost_socket);
 
 /* How long librte_vhost may wait for the rest of a message, and for room for
  * its answer, in ms.  A front end that keeps to the rules sends a message as a
- * whole and reads each answer. */
-#define RECEIVE_TIMEOUT 100
+ * whole and reads each answer.  Only in post-copy live migration, it has to do
+ * something in between: from the first such connection on, all are waited for as
+ * long as that may take. */
+#define RECEIVE_TIMEOUT 20
+#define POSTCOPY_TIMEOUT 100
 #define SEND_TIMEOUT 1
 
-/* How many file descriptors below the lowest free one are looked at first. */
-#define N_NEAR 64
+static atomic_bool has_postcopy;
 
-static bool limit_waiting(int fd, const char *path);
 static int check_directory(const char *path, char **errp);
 static int probe_listener(int fd, const char *path);
 
+/* Returns a number that no file descriptor of this process reaches. */
+static int
+get_max_fds(void)
+{
+    unsigned int n = 0;
+    char line[128];
+    FILE *stream = fopen("/proc/self/status", "r");
+
+    while (stream && !n && fgets(line, sizeof line, stream)) {
+        ovs_scan(line, "FDSize: %u", &n);
+    }
+    if (stream) {
+        fclose(stream);
+    }
+    return n ? n : sysconf(_SC_OPEN_MAX);
+}
+
+/* Is 'fd' a connected stream socket that waits? */
 static bool
-has_path(const struct sockaddr_un *sun, const char *path)
+is_waiting_connection(int fd)
 {
-    return (sun->sun_family == AF_UNIX
-            && !strncmp(sun->sun_path, path, sizeof sun->sun_path));
+    struct sockaddr_un peer;
+    socklen_t len;
+    int domain, type, flags;
+
+    len = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len)
+        || type != SOCK_STREAM) {
+        return false;
+    }
+    len = sizeof domain;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len)
+        || domain != AF_UNIX) {
+        return false;
+    }
+    len = sizeof peer;
+    flags = fcntl(fd, F_GETFL);
+    return (flags >= 0 && !(flags & O_NONBLOCK)
+            && !getpeername(fd, (struct sockaddr *) &peer, &len));
 }
 
-/* Returns the file descriptor that the next socket gets if no other thread is
- * faster, or -1 if there is none. */
+/* Sees to it that nobody waits long for the other end of a connection of
+ * librte_vhost's, which has one thread for all sockets.  Returns how many
+ * connections there are.
+ *
+ * The library does not tell which file descriptor is a connection's, and of what
+ * can be asked, the front end chooses more than one should think: what a client's
+ * socket is connected to has the name that the front end bound it to, before it
+ * was moved or linked to where the switch finds it; and a front end may send us
+ * sockets of its own.  So this takes all connected Unix sockets that would wait.
+ * Those of Open vSwitch's own do not. */
 int
-vhost_socket_next_fd(void)
+vhost_socket_limit_waiting(bool postcopy)
 {
-    int fd = eventfd(0, EFD_CLOEXEC);
+    const struct timeval send = { .tv_usec = SEND_TIMEOUT * 1000 };
+    struct timeval receive = { .tv_usec = RECEIVE_TIMEOUT * 1000 };
+    int max_fds = get_max_fds();
+    bool long_wait;
+    int n = 0;
 
-    if (fd >= 0) {
-        close(fd);
+    if (postcopy) {
+        atomic_store_relaxed(&has_postcopy, true);
     }
-    return fd;
-}
-
-/* Sees to it that nobody waits long for the one that has just connected to the
- * socket at 'path'.  librte_vhost has one thread for all sockets.  It does not
- * tell which file descriptor is the connection's: that is found at once if it
- * is 'guess', soon if it was the lowest free one a short time ago, or else by
- * looking at all.  Returns it, or -1 if it is not there. */
-int
-vhost_socket_limit_waiting(const char *path, int guess)
-{
-    int next, fd = -1;
-    struct dirent *entry;
-    DIR *dir;
-
-    if (limit_waiting(guess, path)) {
-        return guess;
+    atomic_read_relaxed(&has_postcopy, &long_wait);
+    if (long_wait) {
+        receive.tv_usec = POSTCOPY_TIMEOUT * 1000;
     }
-    next = vhost_socket_next_fd();
-    for (int i = next - 1; i >= 0 && i >= next - N_NEAR; i--) {
-        if (limit_waiting(i, path)) {
-            return i;
+    for (int fd = 0; fd < max_fds; fd++) {
+        if (is_waiting_connection(fd)
+            && !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive,
+                           sizeof receive)
+            && !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send)) {
+            n++;
         }
     }
-
-    dir = opendir("/proc/self/fd");
-    while (dir && fd < 0 && (entry = readdir(dir))) {
-        int candidate = atoi(entry->d_name);
-
-        if (limit_waiting(candidate, path)) {
-            fd = candidate;
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    return fd;
+    return n;
 }
 
 /* Checks that 'path' can name a vhost-user socket.  librte_vhost cuts a path
@@ -209,33 +232,6 @@ vhost_socket_set_access(const char *path,
         return error;
     }
     return 0;
-}
-
-/* Is 'fd' a connection to the socket at 'path' that was not limited before?
- * Then limits it. */
-static bool
-limit_waiting(int fd, const char *path)
-{
-    static const struct timeval receive = {
-        .tv_usec = RECEIVE_TIMEOUT * 1000
-    };
-    static const struct timeval send = { .tv_usec = SEND_TIMEOUT * 1000 };
-    struct sockaddr_un ours = { 0 }, theirs = { 0 };
-    socklen_t ours_len = sizeof ours, theirs_len = sizeof theirs;
-    struct timeval limit;
-    socklen_t limit_len = sizeof limit;
-
-    /* Only a socket that is connected has a peer. */
-    if (getpeername(fd, (struct sockaddr *) &theirs, &theirs_len)
-        || getsockname(fd, (struct sockaddr *) &ours, &ours_len)
-        || !(has_path(&ours, path) || has_path(&theirs, path))
-        || getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &limit_len)
-        || limit.tv_sec || limit.tv_usec) {
-        return false;
-    }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send);
-    return true;
 }
 
 /* Checks that the directory of 'path' is there and lets us create files. */

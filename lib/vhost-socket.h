@@ -26,10 +26,11 @@
  * path, what was expected and what to do into '*errp', which the caller must
  * free. */
 
+#include <stdbool.h>
+
 struct vhost_socket_access;
 
-int vhost_socket_next_fd(void);
-int vhost_socket_limit_waiting(const char *path, int guess);
+int vhost_socket_limit_waiting(bool postcopy);
 int vhost_socket_check_path(const char *path, char **errp);
 int vhost_socket_remove_stale(const char *path, char **errp);
 int vhost_socket_set_access(const char *path,

@@ -91,6 +91,12 @@
 /* Shorter packets are copied, which costs less. */
 #define VHOST_ZEROCOPY_MIN_LEN 1024
 
+/* Room in front of a packet, where the guest has its virtio header: enough for a
+ * VLAN tag.  More would be dangerous: Open vSwitch's connection tracking makes an
+ * FTP command up to 8 bytes longer if there are 8 bytes more in the buffer than in
+ * the packet, wherever they are, and what is behind it need not be the guest's. */
+#define VHOST_ZEROCOPY_HEADROOM 4
+
 /* Room that must be behind a packet in an mbuf's own buffer. */
 #define VHOST_ZEROCOPY_TAILROOM 64
 
@@ -173,17 +179,16 @@ bool vhost_zerocopy_has_retired(void);
 void vhost_zerocopy_get_pinned(const char *owner, unsigned int *n_packets,
                                uint64_t *size);
 
-/* Makes 'mbuf', a new one, the 'len' bytes from 'offset' on of the 'size' bytes
- * at 'data'.  Returns the slot, or VHOST_ZEROCOPY_NO_SLOT if too much is out
- * already.
+/* Makes 'mbuf', a new one, the packet of 'len' bytes at 'data', with 'headroom' (at
+ * most VHOST_ZEROCOPY_HEADROOM) bytes in front of it.  Returns the slot, or
+ * VHOST_ZEROCOPY_NO_SLOT if too much is out already.
  *
  * The address for devices is that of the process, unless devices use physical
  * ones: then it is none at all, 'no_iova', should one come before the packet
  * has gone. */
 static inline uint16_t
 vhost_zerocopy_attach(struct vhost_zerocopy *zc, struct rte_mbuf *mbuf,
-                      uint8_t *data, uint16_t size, uint16_t offset,
-                      uint16_t len)
+                      uint8_t *data, uint16_t headroom, uint16_t len)
 {
     struct vhost_zerocopy_slot *slot;
     uint16_t n_free, i;
@@ -197,9 +202,10 @@ vhost_zerocopy_attach(struct vhost_zerocopy *zc, struct rte_mbuf *mbuf,
     slot = &zc->slots[i];
     rte_mbuf_ext_refcnt_set(&slot->shinfo, 1);
     atomic_store_relaxed(&slot->busy, true);
+    data -= headroom;
     rte_pktmbuf_attach_extbuf(mbuf, data, (uintptr_t) data | zc->no_iova,
-                              size, &slot->shinfo);
-    mbuf->data_off = offset;
+                              headroom + len, &slot->shinfo);
+    mbuf->data_off = headroom;
     mbuf->data_len = mbuf->pkt_len = len;
     return i;
 }

@@ -16,6 +16,7 @@ tests_test_vhost_SOURCES = \
 	tests/test-vhost-dma.c \
 	tests/test-vhost-loop.c \
 	tests/test-vhost-mempool.c \
+	tests/test-vhost-message.c \
 	tests/native-fixture.c \
 	tests/native-fixture.h \
 	tests/test-vhost-native.c \

@@ -57,7 +57,7 @@ counter(unsigned int i)
 {
     uint64_t value;
 
-    atomic_read_relaxed(&q->counters[i], &value);
+    atomic_read_relaxed(&q->native.counters[i], &value);
     return value;
 }
 
@@ -111,9 +111,9 @@ start(unsigned int vring, uint64_t features, unsigned int size)
     }
     q = vhost_device_queue(&device, vring);
     q->vring = vring;
-    atomic_store_relaxed(&q->callfd, -1);
+    atomic_store_relaxed(&q->native.callfd, -1);
     native->start(&device, q);
-    CHECK(ovsrcu_get(struct virtq *, &q->virtq));
+    CHECK(ovsrcu_get(struct virtq *, &q->native.virtq));
     hdr_len = (features & (FEATURE(VIRTIO_NET_F_MRG_RXBUF)
                            | FEATURE(VIRTIO_F_VERSION_1)
                            | FEATURE(VIRTIO_F_RING_PACKED)) ? 12 : 10);
@@ -138,11 +138,10 @@ void
 finish(void)
 {
     vhost_mempool_put(pool, 2);
-    vhost_mempool_run();
     guest_disconnect(test_vid);
     netdev_close(netdev);
     netdev_run();
-    CHECK_INT(stub_memory.n_pools, 0);
+    check_mempools(0);
     check_sessions_closed();
 }
 

@@ -44,8 +44,6 @@
 #define MAX_DEVICES 32
 #define MAX_VRINGS 256
 #define MAX_BURST 32
-/* As much of a message as the provider looks at: 44 bytes. */
-#define MESSAGE_WORDS 11
 
 #define STATS                                           \
     STAT(good_packets)                                  \
@@ -80,6 +78,15 @@ enum {
     N_STATS
 };
 
+/* What the library shows of a message: see vhost-message.c. */
+struct message {
+    uint32_t request, flags, size;
+    uint8_t payload[VHOST_MESSAGE_SIZE - 12];
+    int fds[VHOST_MESSAGE_MAX_FDS];
+    int n_fds;
+};
+#define FLAG_NEED_REPLY 8
+
 struct stub_vring {
     rte_spinlock_t access_lock;
     bool enabled;               /* By the guest. */
@@ -112,6 +119,7 @@ struct queued {
 
 struct device {
     struct socket *socket;      /* Null for no device. */
+    int fds[2];                 /* The connection: a socket and its peer. */
     bool busy;                  /* Is the event thread at it? */
     bool running;
     bool ready;                 /* Were the first two virtqueues ready? */
@@ -179,6 +187,13 @@ get_vring(int vid, unsigned int vring)
 
 /* Sockets. */
 
+/* The provider has one that is never started: see keep_event_thread(). */
+static bool
+is_of_port(const struct socket *s)
+{
+    return s->path[0] == '/';
+}
+
 int
 rte_vhost_driver_register(const char *path, uint64_t flags)
 {
@@ -197,7 +212,7 @@ rte_vhost_driver_register(const char *path, uint64_t flags)
     s->path = xstrdup(path);
     s->is_server = !(flags & RTE_VHOST_USER_CLIENT);
     s->fd = -1;
-    stub_vhost.n_sockets++;
+    stub_vhost.n_sockets += is_of_port(s);
     pthread_mutex_unlock(&sockets_mutex);
     return 0;
 }
@@ -321,6 +336,8 @@ free_device(struct device *dev)
         rte_spinlock_unlock(&vring->access_lock);
     }
     unmap_memory(dev);
+    close(dev->fds[0]);
+    close(dev->fds[1]);
     pthread_mutex_lock(&fds_mutex);
     dev->n_vrings = 0;
     dev->socket = NULL;
@@ -374,9 +391,9 @@ rte_vhost_driver_unregister(const char *path)
         if (s->is_server) {
             unlink(path);
         }
+        stub_vhost.n_sockets -= is_of_port(s);
         free(s->path);
         s->path = NULL;
-        stub_vhost.n_sockets--;
     }
     pthread_mutex_unlock(&sockets_mutex);
     return s ? 0 : -1;
@@ -811,6 +828,9 @@ new_device(struct socket *s)
     dev->features = 0;
     dev->mtu = 0;
     ovs_strlcpy(dev->path, s->path, sizeof dev->path);
+    ovs_assert(!socketpair(AF_UNIX, (stub_vhost.no_connection ? SOCK_DGRAM
+                                     : SOCK_STREAM) | SOCK_CLOEXEC,
+                           0, dev->fds));
     pthread_mutex_unlock(&fds_mutex);
     return dev;
 }
@@ -849,15 +869,21 @@ guest_connect(const char *path)
     return vid;
 }
 
+static void
+destroy_connection(struct device *dev)
+{
+    stop_device(dev);
+    dev->socket->ops->destroy_connection(dev - devices);
+    free_device(dev);
+}
+
 void
 guest_disconnect(int vid)
 {
     struct device *dev = begin_message(vid);
 
     if (dev) {
-        stop_device(dev);
-        dev->socket->ops->destroy_connection(vid);
-        free_device(dev);
+        destroy_connection(dev);
     }
 }
 
@@ -943,97 +969,138 @@ finish_message(struct device *dev, bool locked)
     }
 }
 
-/* SET_MEM_TABLE, with one region of 'size' bytes, half of which is in use.
- * Fails if 'size' is 0. */
-void
-guest_set_memory(int vid, size_t size)
+static struct message
+make_message(uint32_t request, const void *payload, size_t size)
 {
-    struct device *dev = begin_message(vid);
-    uint32_t message[MESSAGE_WORDS] = { 5 };
+    struct message m = {
+        .request = request, .flags = 1 | FLAG_NEED_REPLY, .size = size,
+    };
 
-    dev->extern_ops->pre_msg_handle(vid, message);
-    unmap_memory(dev);
+    ovs_assert(size <= sizeof m.payload);
     if (size) {
-        int fd = memfd_create("guest", MFD_CLOEXEC);
-        void *p;
+        memcpy(m.payload, payload, size);
+    }
+    return m;
+}
 
-        ovs_assert(fd >= 0 && !ftruncate(fd, size));
+/* Shows 'm' to the provider.  Returns true if the library is to handle it. */
+static bool
+show_message(struct device *dev, struct message *m,
+             enum rte_vhost_msg_result *result)
+{
+    *result = dev->extern_ops->pre_msg_handle(dev - devices, m);
+    return *result == RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+/* Ends 'm', which was handled by the library or ignored by the provider. */
+static void
+close_message(struct device *dev, struct message *m)
+{
+    dev->extern_ops->post_msg_handle(dev - devices, m);
+}
+
+/* SET_MEM_TABLE, with one region of 'size' bytes, half of which is in use.
+ * 'fails' has the library lose it. */
+void
+guest_set_memory(int vid, size_t size, bool fails)
+{
+    struct {
+        uint32_t n_regions, padding;
+        struct vhost_message_region region;
+    } table = {
+        .n_regions = 1,
+        .region = {
+            .guest_address = 0x100000, .size = size, .user_address = 0x4000,
+        },
+    };
+    struct message m = make_message(VHOST_REQUEST_SET_MEM_TABLE, &table,
+                                    sizeof table);
+    struct device *dev = begin_message(vid);
+    int fd = memfd_create("guest", MFD_CLOEXEC);
+    enum rte_vhost_msg_result result;
+    void *p;
+
+    ovs_assert(fd >= 0 && !ftruncate(fd, size));
+    m.fds[0] = fd;
+    m.n_fds = 1;
+    ovs_assert(show_message(dev, &m, &result));
+    unmap_memory(dev);
+    if (fails) {
+        close(fd);
+    } else {
         p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         ovs_assert(p != MAP_FAILED);
         memset(p, 1, size / 2);
         dev->memory = (struct rte_vhost_mem_region) {
-            .guest_phys_addr = 0x100000,
+            .guest_phys_addr = table.region.guest_address,
+            .guest_user_addr = table.region.user_address,
             .host_user_addr = (uintptr_t) p,
             .mmap_addr = p,
             .mmap_size = size,
             .size = size,
             .fd = fd,
         };
-        dev->extern_ops->post_msg_handle(vid, message);
+        close_message(dev, &m);
     }
     finish_message(dev, false);
     end_message(dev);
 }
 
-/* A message that changes nothing here but, perhaps, the log.  Returns false if
- * the provider made one of it that the library refuses. */
-bool
+/* A message that changes nothing here but, perhaps, the log.  Returns what the
+ * provider had to say: NOT_HANDLED means that the library handled it. */
+enum rte_vhost_msg_result
 guest_message(int vid, uint32_t request, const void *payload, size_t size)
 {
+    struct message m = make_message(request, payload, size);
     struct device *dev = begin_message(vid);
-    uint32_t message[32] = { request, 1, size }, sent[32];
-    bool accepted;
+    enum rte_vhost_msg_result result;
 
-    ovs_assert(size <= sizeof message - 12);
-    memcpy(&message[3], payload, size);
-    memcpy(sent, message, sizeof sent);
-    dev->extern_ops->pre_msg_handle(vid, message);
-    accepted = !memcmp(message, sent, sizeof sent);
-    if (accepted) {
-        if (request == VHOST_REQUEST_SET_LOG_BASE) {
-            dev->log_base = 4096;
-        }
-        dev->extern_ops->post_msg_handle(vid, message);
+    if (show_message(dev, &m, &result)
+        && request == VHOST_REQUEST_SET_LOG_BASE) {
+        dev->log_base = 4096;
+    }
+    if (result != RTE_VHOST_MSG_RESULT_ERR) {
+        close_message(dev, &m);
+    } else if (!(m.flags & FLAG_NEED_REPLY)) {
+        destroy_connection(dev);
+        return result;
     }
     finish_message(dev, false);
     end_message(dev);
-    return accepted;
+    return result;
 }
 
-/* As far as it matters here. */
-struct iotlb_message {
-    uint32_t header[3];
-    uint64_t address, size, user_address;
-    uint8_t permissions, type;
-    uint8_t rest[6];
-} __attribute__((packed));
-BUILD_ASSERT_DECL(sizeof(struct iotlb_message) == 4 * MESSAGE_WORDS);
-
-/* Handles 'message', which no burst must meet. */
-static void
-change_translations(int vid, struct iotlb_message *message, bool of_rings)
+/* IOTLB_MSG, which no burst must meet.  Returns false if it was refused. */
+static bool
+change_translations(int vid, struct vhost_iotlb_msg *iotlb, bool of_rings)
 {
     struct device *dev = begin_message(vid);
+    struct message m = make_message(VHOST_REQUEST_IOTLB_MSG, iotlb,
+                                    sizeof *iotlb);
+    enum rte_vhost_msg_result result;
 
-    dev->extern_ops->pre_msg_handle(vid, message);
-    for (unsigned int i = 0; i < dev->n_vrings; i++) {
-        struct stub_vring *vring = dev->vrings[i];
+    if (show_message(dev, &m, &result)) {
+        memcpy(iotlb, m.payload, sizeof *iotlb);
+        for (unsigned int i = 0; i < dev->n_vrings; i++) {
+            struct stub_vring *vring = dev->vrings[i];
 
-        if (!rte_spinlock_trylock(&vring->access_lock)) {
-            stub_vhost.n_late_calls++;
-            continue;
+            if (!rte_spinlock_trylock(&vring->access_lock)) {
+                stub_vhost.n_late_calls++;
+                continue;
+            }
+            vring->late = true;
+            vring->access_ok &= !of_rings;
+            rte_spinlock_unlock(&vring->access_lock);
         }
-        vring->late = true;
-        vring->access_ok &= !of_rings;
-        rte_spinlock_unlock(&vring->access_lock);
+        rte_delay_us_block(10);
+        for (unsigned int i = 0; i < dev->n_vrings; i++) {
+            dev->vrings[i]->late = !dev->running;
+        }
+        close_message(dev, &m);
     }
-    rte_delay_us_block(10);
-    for (unsigned int i = 0; i < dev->n_vrings; i++) {
-        dev->vrings[i]->late = !dev->running;
-    }
-    dev->extern_ops->post_msg_handle(vid, message);
     finish_message(dev, false);
     end_message(dev);
+    return result == RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
 /* IOTLB_MSG, to forget translations, also those of the rings.  Returns the size
@@ -1041,27 +1108,29 @@ change_translations(int vid, struct iotlb_message *message, bool of_rings)
 uint64_t
 guest_invalidate(int vid, uint64_t address, uint64_t size)
 {
-    struct iotlb_message message = {
-        .header = { 22 }, .address = address, .size = size, .type = 3,
+    struct vhost_iotlb_msg iotlb = {
+        .iova = address, .size = size, .type = VHOST_IOTLB_INVALIDATE,
     };
 
-    change_translations(vid, &message, true);
-    ovs_assert(message.address == address && message.type == 3);
-    return message.size;
+    ovs_assert(change_translations(vid, &iotlb, true));
+    ovs_assert(iotlb.iova == address && iotlb.type == VHOST_IOTLB_INVALIDATE);
+    return iotlb.size;
 }
 
-/* IOTLB_MSG, that page 'address' is at 'user_address'. */
-void
+/* IOTLB_MSG, that page 'address' is at 'user_address'.  Returns false if it was
+ * refused. */
+bool
 guest_translate(int vid, uint64_t address, uint64_t user_address)
 {
-    struct iotlb_message message = {
-        .header = { 22 }, .address = address, .size = 4096,
-        .user_address = user_address, .permissions = 3, .type = 2,
+    struct vhost_iotlb_msg iotlb = {
+        .iova = address, .size = 4096, .uaddr = user_address,
+        .perm = VHOST_ACCESS_RW, .type = VHOST_IOTLB_UPDATE,
     };
-    struct iotlb_message sent = message;
+    struct vhost_iotlb_msg sent = iotlb;
+    bool accepted = change_translations(vid, &iotlb, false);
 
-    change_translations(vid, &message, false);
-    ovs_assert(!memcmp(&message, &sent, sizeof sent));
+    ovs_assert(!memcmp(&iotlb, &sent, sizeof sent));
+    return accepted;
 }
 
 /* SET_VRING_ADDR, SET_VRING_KICK and so on, SET_VRING_ENABLE. */
@@ -1069,12 +1138,15 @@ void
 guest_set_vring(int vid, unsigned int vring, bool enable)
 {
     struct device *dev = begin_message(vid);
-    uint32_t message[MESSAGE_WORDS] = { 18, 0, 8, vring, enable };
+    uint32_t state[] = { vring, enable };
+    struct message m = make_message(VHOST_REQUEST_SET_VRING_ENABLE, state,
+                                    sizeof state);
+    enum rte_vhost_msg_result result;
 
     if (!dev) {
         return;
     }
-    dev->extern_ops->pre_msg_handle(vid, message);
+    ovs_assert(show_message(dev, &m, &result));
     alloc_vrings(dev, vring + 1);
     for (unsigned int i = 0; i < dev->n_vrings; i++) {
         rte_spinlock_lock(&dev->vrings[i]->access_lock);
@@ -1082,7 +1154,7 @@ guest_set_vring(int vid, unsigned int vring, bool enable)
     dev->vrings[vring]->size = 256;
     dev->vrings[vring]->enabled = enable;
     dev->vrings[vring]->access_ok |= enable;
-    dev->extern_ops->post_msg_handle(vid, message);
+    close_message(dev, &m);
     finish_message(dev, true);
     end_message(dev);
 }
@@ -1130,27 +1202,6 @@ guest_stop(int vid)
             end_message(dev);
         }
     }
-}
-
-/* RESET_OWNER: all of a device's state is gone, without a callback for any
- * virtqueue. */
-void
-guest_reset_owner(int vid)
-{
-    struct device *dev = begin_message(vid);
-
-    stop_device(dev);
-    dev->ready = false;
-    for (unsigned int i = 0; i < dev->n_vrings; i++) {
-        struct stub_vring *vring = dev->vrings[i];
-
-        rte_spinlock_lock(&vring->access_lock);
-        vring->enabled = vring->ready = vring->access_ok = false;
-        vring->size = 0;
-        memset(vring->stats, 0, sizeof vring->stats);
-        rte_spinlock_unlock(&vring->access_lock);
-    }
-    end_message(dev);
 }
 
 bool

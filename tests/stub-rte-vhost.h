@@ -47,8 +47,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct rte_vhost_device_ops;
-struct rte_vhost_vring;
+#include <rte_vhost.h>
 
 struct stub_vhost {
     /* Failures on demand. */
@@ -58,11 +57,14 @@ struct stub_vhost {
     bool fail_start;
     bool fail_stats;                    /* Cannot tell any statistics. */
 
+    /* Connections are not to be found among the process's sockets. */
+    bool no_connection;
+
     /* Guests send full bursts all the time, and take all without looking. */
     bool endless;
 
     /* What the provider did. */
-    unsigned int n_sockets;             /* Registered now. */
+    unsigned int n_sockets;             /* Of ports, registered. */
     unsigned int n_suppressions;        /* Notifications switched off. */
     uint64_t n_logged;                  /* Bytes that were written to. */
     uint64_t flags;                     /* Of the last registration. */
@@ -84,11 +86,11 @@ int guest_connect(const char *path);
 void guest_disconnect(int vid);
 void guest_set_features(int vid, uint64_t features);
 void guest_set_mtu(int vid, uint16_t mtu);
-void guest_set_memory(int vid, size_t size);
+void guest_set_memory(int vid, size_t size, bool fails);
 uint64_t guest_invalidate(int vid, uint64_t address, uint64_t size);
-void guest_translate(int vid, uint64_t address, uint64_t user_address);
-bool guest_message(int vid, uint32_t request, const void *payload,
-                   size_t size);
+bool guest_translate(int vid, uint64_t address, uint64_t user_address);
+enum rte_vhost_msg_result guest_message(int vid, uint32_t request,
+                                        const void *payload, size_t size);
 void guest_set_node(int vid, unsigned int vring, int node);
 void guest_set_vring(int vid, unsigned int vring, bool enable);
 void guest_set_ring(int vid, unsigned int vring,
@@ -96,7 +98,6 @@ void guest_set_ring(int vid, unsigned int vring,
 void guest_move_vring(int vid, unsigned int vring);
 void guest_start(int vid, unsigned int n_pairs);
 void guest_stop(int vid);
-void guest_reset_owner(int vid);
 bool guest_is_running(int vid);
 
 /* The guest's end of a virtqueue. */

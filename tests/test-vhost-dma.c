@@ -28,6 +28,8 @@
 #include <rte_ethdev.h>
 #include <rte_vfio.h>
 
+#include "ovs-atomic.h"
+#include "ovs-thread.h"
 #include "test-vhost.h"
 #include "util.h"
 #include "vhost-dma.h"
@@ -38,8 +40,12 @@
 static rte_eth_dev_cb_fn callbacks[RTE_ETH_EVENT_MAX];
 static const char *port_names[8];
 static enum rte_iova_mode iova_mode = RTE_IOVA_VA;
+
+/* What VFIO does, in the thread that tells it. */
+static struct ovs_mutex vfio_mutex = OVS_MUTEX_INITIALIZER;
 static struct iovec mapped[16];
 static size_t n_mapped, max_mapped = ARRAY_SIZE(mapped);
+static atomic_bool is_mapping;
 
 WRAP(int, rte_eth_dev_callback_register, uint16_t port,
      enum rte_eth_event_type event, rte_eth_dev_cb_fn callback, void *aux)
@@ -76,15 +82,21 @@ WRAP(char *, follow_symlinks, const char *path)
 WRAP(int, rte_vfio_container_dma_map, int fd, uint64_t start, uint64_t iova,
      uint64_t size)
 {
+    int retval = 0;
+
     CHECK_INT(fd, RTE_VFIO_DEFAULT_CONTAINER_FD);
     CHECK_INT(start, iova);
-    if (n_mapped >= max_mapped) {
+    atomic_store(&is_mapping, true);
+    ovs_mutex_lock(&vfio_mutex);
+    if (n_mapped < max_mapped) {
+        mapped[n_mapped].iov_base = (void *) (uintptr_t) start;
+        mapped[n_mapped++].iov_len = size;
+    } else {
         rte_errno = ENOMEM;
-        return -1;
+        retval = -1;
     }
-    mapped[n_mapped].iov_base = (void *) (uintptr_t) start;
-    mapped[n_mapped++].iov_len = size;
-    return 0;
+    ovs_mutex_unlock(&vfio_mutex);
+    return retval;
 }
 
 WRAP(int, rte_vfio_container_dma_unmap, int fd, uint64_t start, uint64_t iova,
@@ -94,11 +106,13 @@ WRAP(int, rte_vfio_container_dma_unmap, int fd, uint64_t start, uint64_t iova,
 
     CHECK_INT(fd, RTE_VFIO_DEFAULT_CONTAINER_FD);
     CHECK_INT(start, iova);
+    ovs_mutex_lock(&vfio_mutex);
     while (i < n_mapped && (uintptr_t) mapped[i].iov_base != start) {
         i++;
     }
     CHECK(i < n_mapped && mapped[i].iov_len == size);
     mapped[i] = mapped[--n_mapped];
+    ovs_mutex_unlock(&vfio_mutex);
     return 0;
 }
 
@@ -116,6 +130,7 @@ add_port(uint16_t port, const char *name)
     add_nameless_port(port);
     port_names[port] = name;
     vhost_dma_run();
+    vhost_dma_wait();
 }
 
 static void
@@ -131,20 +146,34 @@ static const struct iovec parts[] = {
     { (void *) 0x30000, 0x1000 },
 };
 static struct vhost_dma_memory a, b;
+static atomic_count n_destroyed;
+
+static void
+destroy(struct vhost_dma_memory *memory)
+{
+    CHECK(memory == &a || memory == &b);
+    atomic_count_inc(&n_destroyed);
+}
 
 static void
 add_memory(void)
 {
-    vhost_dma_add(&a, "vhu0", parts, 2);
-    vhost_dma_add(&b, "vhu1", parts + 2, 1);
+    vhost_dma_add(&a, "vhu0", parts, 2, destroy);
+    vhost_dma_add(&b, "vhu1", parts + 2, 1, destroy);
+    vhost_dma_wait();
 }
 
 static void
 remove_memory(void)
 {
+    atomic_count_set(&n_destroyed, 0);
     vhost_dma_remove(&a);
     vhost_dma_remove(&b);
+    vhost_dma_wait();
     CHECK_INT(n_mapped, 0);
+    while (atomic_count_get(&n_destroyed) != 2) {
+        xnanosleep(1000 * 1000);        /* The last step, without the mutex. */
+    }
 }
 
 /* VFIO knows what it has to, once, and no longer than that. */
@@ -162,15 +191,21 @@ test_vfio(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_STR(vhost_dma_obstacle(&a), "a DPDK port is new");
     port_names[1] = "0000:00:10.0";
     vhost_dma_run();
+    vhost_dma_wait();
     CHECK_INT(n_mapped, 3);
     CHECK(!vhost_dma_obstacle(&a) && !vhost_dma_obstacle(&b));
     add_port(2, "0000:00:10.0_port1");
     CHECK_INT(n_mapped, 3);
 
     vhost_dma_remove(&a);
+    vhost_dma_wait();
     CHECK_INT(n_mapped, 1);
     CHECK(mapped[0].iov_base == parts[2].iov_base);
-    vhost_dma_add(&a, "vhu0", parts, 2);
+    while (!atomic_count_get(&n_destroyed)) {
+        xnanosleep(1000 * 1000);
+    }
+    vhost_dma_add(&a, "vhu0", parts, 2, destroy);
+    vhost_dma_wait();
     CHECK_INT(n_mapped, 3);
     CHECK(!vhost_dma_obstacle(&a));
 
@@ -208,6 +243,57 @@ test_refused(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!vhost_dma_obstacle(&a));
     CHECK_INT(n_mapped, 3);
     remove_memory();
+}
+
+/* What takes VFIO long is waited for by nobody: packets are copied until then,
+ * and memory that is given up goes when VFIO has done with it. */
+static void
+test_slow(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    bool value = false;
+
+    vhost_dma_init();
+    add_port(0, "0000:00:10.0");
+    ovs_mutex_lock(&vfio_mutex);
+    vhost_dma_add(&a, "vhu0", parts, 2, destroy);
+    while (!value) {
+        atomic_read(&is_mapping, &value);
+    }
+    vhost_dma_add(&b, "vhu1", parts + 2, 1, destroy);
+    for (int i = 0; i < 3; i++) {
+        vhost_dma_run();
+        CHECK_STR(vhost_dma_obstacle(&a),
+                  "VFIO is being told of the guest's memory");
+        CHECK_STR(vhost_dma_obstacle(&b),
+                  "VFIO is being told of the guest's memory");
+    }
+    vhost_dma_remove(&a);
+    CHECK_INT(atomic_count_get(&n_destroyed), 0);
+
+    /* One that VFIO has not begun with goes at once. */
+    vhost_dma_remove(&b);
+    CHECK_INT(atomic_count_get(&n_destroyed), 1);
+    ovs_mutex_unlock(&vfio_mutex);
+    vhost_dma_wait();
+    CHECK_INT(n_mapped, 0);
+    while (atomic_count_get(&n_destroyed) != 2) {
+        xnanosleep(1000 * 1000);
+    }
+
+    /* The last port goes while VFIO is busy. */
+    atomic_store(&is_mapping, false);
+    value = false;
+    ovs_mutex_lock(&vfio_mutex);
+    vhost_dma_add(&a, "vhu0", parts, 2, destroy);
+    while (!value) {
+        atomic_read(&is_mapping, &value);
+    }
+    ovs_mutex_unlock(&vfio_mutex);
+    remove_port(0);
+    CHECK_INT(n_mapped, 0);
+    CHECK(!vhost_dma_obstacle(&a));
+    vhost_dma_remove(&a);
+    CHECK_INT(atomic_count_get(&n_destroyed), 3);
 }
 
 /* Ports that nothing can be done for. */
@@ -248,6 +334,7 @@ test_others(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 const struct vhost_test dma_tests[] = {
     { "dma-vfio", test_vfio, false },
     { "dma-refused", test_refused, false },
+    { "dma-slow", test_slow, false },
     { "dma-others", test_others, false },
     { NULL, NULL, false }
 };

@@ -299,7 +299,7 @@ start_ring(struct driver *driver, int vid, unsigned int vring,
     ring.used = driver->used;
     guest_set_ring(vid, vring, &ring, options.base);
     q->vring = vring;
-    atomic_store_relaxed(&q->callfd, -1);
+    atomic_store_relaxed(&q->native.callfd, -1);
 }
 
 static void

@@ -582,7 +582,7 @@ test_pause(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                 CHECK(native->suspend(&device, q));
                 ovsrcu_synchronize();
                 native->hand_back(&device, q);
-                CHECK(!ovsrcu_get(struct virtq *, &q->virtq));
+                CHECK(!ovsrcu_get(struct virtq *, &q->native.virtq));
                 native->start(&device, q);
             }
             while (driver_get(&driver, &written) >= 0) {

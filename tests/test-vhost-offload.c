@@ -30,7 +30,6 @@
 #include "test-vhost.h"
 #include "unaligned.h"
 #include "util.h"
-#include "vhost-message.h"
 #include "vhost-offload.h"
 
 #define ETH_LEN 14
@@ -558,81 +557,7 @@ test_library(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(mbuf->ol_flags, 0);
 }
 
-static struct vhost_message
-parse(uint32_t request, uint64_t payload)
-{
-    uint8_t message[64] = { 0 };
-    struct vhost_message m;
-
-    memcpy(message, &request, sizeof request);
-    memcpy(message + 12, &payload, sizeof payload);
-    vhost_message_parse(message, &m);
-    return m;
-}
-
-static void
-test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
-{
-    static const uint8_t of_one[] = { 8, 9, 10, 12 };
-    static const uint8_t of_all[] = { 2, 5, 6, 31, 32 };
-
-    for (unsigned int i = 0; i < ARRAY_SIZE(of_one); i++) {
-        CHECK_INT(parse(of_one[i], 3).scope, VHOST_SCOPE_VRING);
-        CHECK_INT(parse(of_one[i], 3).vring, 3);
-    }
-    for (unsigned int i = 0; i < ARRAY_SIZE(of_all); i++) {
-        CHECK_INT(parse(of_all[i], 0).scope, VHOST_SCOPE_DEVICE);
-    }
-    /* The bit beside the number says that there is no file descriptor. */
-    CHECK_INT(parse(12, 0x107).vring, 7);
-    CHECK_INT(parse(13, 0x107).scope, VHOST_SCOPE_NONE);
-    CHECK_INT(parse(13, 0x107).vring, 7);
-    CHECK_INT(parse(VHOST_REQUEST_SEND_RARP, 0x123456789abc).payload,
-              0x123456789abc);
-
-    /* What we do not know may change anything. */
-    for (uint32_t request = 41; request < 1000; request++) {
-        CHECK_INT(parse(request, 0).scope, VHOST_SCOPE_DEVICE);
-    }
-    CHECK_INT(parse(UINT32_MAX, UINT64_MAX).scope, VHOST_SCOPE_DEVICE);
-    CHECK_INT(parse(256 + 8, 0).scope, VHOST_SCOPE_DEVICE);
-}
-
-/* Checks that 'request' is spoiled in bytes 'start' to 'end', and nowhere
- * else, so that each has value 'spoilt'. */
-static void
-check_spoilt(uint32_t request, unsigned int start, unsigned int end,
-             uint8_t spoilt)
-{
-    uint8_t message[64];
-
-    memset(message, 0x5a, sizeof message);
-    memcpy(message, &request, sizeof request);
-    vhost_message_spoil(message);
-    CHECK(!memcmp(message, &request, sizeof request));
-    for (unsigned int i = sizeof request; i < sizeof message; i++) {
-        CHECK_INT(message[i], i >= start && i < end ? spoilt : 0x5a);
-    }
-}
-
-/* Messages that librte_vhost is to refuse: see its vhost_user_set_*(). */
-static void
-test_spoiling(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
-{
-    /* Features that nobody offers, a log that ends behind the last address, too
-     * large a ring, a message of an impossible size, no virtqueues. */
-    check_spoilt(VHOST_REQUEST_SET_FEATURES, 12, 20, 0xff);
-    check_spoilt(VHOST_REQUEST_SET_LOG_BASE, 12, 28, 0xff);
-    check_spoilt(VHOST_REQUEST_SET_VRING_NUM, 16, 20, 0xff);
-    check_spoilt(VHOST_REQUEST_GET_INFLIGHT_FD, 8, 12, 0xff);
-    check_spoilt(VHOST_REQUEST_SET_INFLIGHT_FD, 28, 30, 0);
-    check_spoilt(VHOST_REQUEST_SET_MEM_TABLE, 0, 0, 0);
-    check_spoilt(256 + VHOST_REQUEST_SET_FEATURES, 0, 0, 0);
-}
-
 const struct vhost_test offload_tests[] = {
-    { "messages", test_messages, false },
-    { "messages-spoiling", test_spoiling, false },
     { "offload-round-trip", test_round_trip, false },
     { "offload-completed", test_completed, false },
     { "offload-invalid", test_invalid, false },

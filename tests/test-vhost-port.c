@@ -53,7 +53,7 @@ static void
 check_all_closed(void)
 {
     netdev_run();
-    CHECK_INT(stub_memory.n_pools, 0);
+    check_mempools(0);
     check_sessions_closed();
 }
 
@@ -690,7 +690,7 @@ test_reconfigure(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(reconfigure(netdev));
     CHECK_INT(port->pool->mtu, vhost_mempool_rounded_mtu(9000));
     netdev_run();
-    CHECK_INT(stub_memory.n_pools, 1);
+    check_mempools(1);
 
     /* The guest moves to another node. */
     stub_memory.n_nodes = 2;
@@ -715,7 +715,7 @@ test_reconfigure(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(netdev_n_rxq(netdev), 1);
     CHECK_INT(netdev_n_txq(netdev), 1);
     netdev_run();
-    CHECK_INT(stub_memory.n_pools, 0);
+    check_mempools(0);
     CHECK(!reconfigure(netdev));
 
     netdev_close(netdev);
@@ -855,7 +855,7 @@ test_outgrown_pool(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(port->pool->n_mbufs > n_mbufs);
     CHECK_STR(status_of(netdev, "memory"), NULL);
     netdev_run();
-    CHECK_INT(stub_memory.n_pools, 1);
+    check_mempools(1);
     retry();
     CHECK(!netdev_is_reconf_required(netdev));
 

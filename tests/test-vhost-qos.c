@@ -56,8 +56,7 @@ static void
 check_pool(void)
 {
     vhost_mempool_put(pool, 2);
-    vhost_mempool_run();
-    CHECK_INT(stub_memory.n_pools, 0);
+    check_mempools(0);
 }
 
 /* Fills 'mbufs' with 'n' packets of LEN bytes and 'priority', whose first

@@ -74,7 +74,7 @@ close_port(void)
     netdev_rxq_close(rxq);
     netdev_close(netdev);
     netdev_run();
-    CHECK_INT(stub_memory.n_pools, 0);
+    check_mempools(0);
     check_sessions_closed();
 }
 

@@ -204,7 +204,7 @@ test_show(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vid = guest_connect(path_of("s0"));
     guest_set_features(vid, UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF
                             | UINT64_C(1) << 45);
-    guest_set_memory(vid, 4 << 20);
+    guest_set_memory(vid, 4 << 20, false);
     guest_start(vid, 2);
     CHECK(reconfigure(client));
     guest_set_vring(vid, 2, false);
@@ -235,7 +235,7 @@ test_show(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     json_destroy(json);
 
     /* The memory is not to be asked about after a message that failed. */
-    guest_set_memory(vid, 0);
+    guest_set_memory(vid, 4 << 20, true);
     show("--json", "vhu0");
     json = json_from_string(reply);
     CHECK_INT(n_elements(element(json, "ports", 0), "memory"), 0);

@@ -43,10 +43,11 @@
 #include "stub-rte-vhost.h"
 #include "util.h"
 #include "vhost-config.h"
+#include "vhost-mempool.h"
 
 static const struct vhost_test *const areas[] = {
-    config_tests, socket_tests, mempool_tests, session_tests, port_tests,
-    placement_tests, qos_tests, rxtx_tests, show_tests, supply_tests,
+    config_tests, socket_tests, mempool_tests, message_tests, session_tests,
+    port_tests, placement_tests, qos_tests, rxtx_tests, show_tests, supply_tests,
     virtq_tests, virtq_hostile_tests, offload_tests, native_tests,
     zerocopy_tests, dma_tests, loop_tests,
 };
@@ -364,6 +365,18 @@ pass_time(int ms)
 {
     stub_memory.time_offset += ms;
     netdev_run();
+}
+
+void
+check_mempools(unsigned int n)
+{
+    /* Mempools are freed when all threads have quiesced since. */
+    for (int i = 0; i < 5000 && (i < 4 || stub_memory.n_pools != n); i++) {
+        vhost_mempool_run();
+        ovsrcu_quiesce();
+        xnanosleep(1000 * 1000);
+    }
+    CHECK_INT(stub_memory.n_pools, n);
 }
 
 void

@@ -43,6 +43,7 @@ extern const struct vhost_test dma_tests[];
 extern const struct vhost_test socket_tests[];
 extern const struct vhost_test mempool_tests[];
 extern const struct vhost_test loop_tests[];
+extern const struct vhost_test message_tests[];
 extern const struct vhost_test session_tests[];
 extern const struct vhost_test native_tests[];
 extern const struct vhost_test zerocopy_tests[];
@@ -99,6 +100,9 @@ void pass_time(int ms);
 struct netdev *open_port(const char *name, const char *type);
 struct netdev *open_client(const char *name, const char *path);
 bool reconfigure(struct netdev *);
+
+/* Checks that there are 'n' mempools when those that nobody needs are freed. */
+void check_mempools(unsigned int n);
 
 /* Checks that nothing of librte_vhost's and of sessions is left. */
 void check_sessions_closed(void);

@@ -460,22 +460,6 @@ head_far_away(void)
     return "an entry names a descriptor that does not exist";
 }
 
-static const char *
-id_that_does_not_exist(void)
-{
-    add();
-    driver.packed_desc[0].id = SIZE;
-    return "a buffer has an identifier that does not exist";
-}
-
-static const char *
-chain_id_that_does_not_exist(void)
-{
-    add_chain(3);
-    driver.packed_desc[2].id = 65535;
-    return "a buffer has an identifier that does not exist";
-}
-
 static const struct hostile_case {
     const char *name;
     const char *(*arrange)(void);
@@ -514,8 +498,6 @@ static const struct hostile_case {
     CASE(index_backwards, SPLIT),
     CASE(head_that_does_not_exist, SPLIT),
     CASE(head_far_away, SPLIT),
-    CASE(id_that_does_not_exist, PACKED),
-    CASE(chain_id_that_does_not_exist, PACKED),
 #undef CASE
 };
 

@@ -486,6 +486,32 @@ take(unsigned int n, unsigned int n_segments)
     virtq_take(&vq, &burst, n);
 }
 
+/* The identifiers of buffers in a packed ring are the driver's alone: they need
+ * not be less than the ring's size (virtio 1.2, 2.8.6). */
+static void
+test_ids(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    static const uint16_t ids[] = { 7, 8, 255, 32768, 65535, 0 };
+    const struct driver_options o = {
+        .packed = true, .size = 8, .base = WRAP_BIT
+    };
+
+    start(&o);
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        struct vring_packed_desc *desc = &driver.packed_desc[i];
+
+        CHECK(driver_add_simple(&driver, GUEST_START + i, 1) >= 0);
+        desc->id = ids[i];
+        take(1, 1);
+        CHECK_INT(burst.buffers[0].id, ids[i]);
+        desc->id = 1;
+        virtq_return(&vq, burst.buffers, 1);
+        CHECK_INT(desc->id, ids[i]);
+        CHECK(desc->flags & 1 << VRING_PACKED_DESC_F_USED);
+    }
+    finish();
+}
+
 /* Buffers in more pieces than a burst has room for: it ends before one that
  * does not fit.  One that never does is a fault. */
 static void
@@ -962,6 +988,7 @@ const struct vhost_test virtq_tests[] = {
     { "virtq-transfer", test_transfer, false },
     { "virtq-indices", test_indices, false },
     { "virtq-segments", test_segments, false },
+    { "virtq-ids", test_ids, false },
     { "virtq-resume", test_resume, false },
     { "virtq-log", test_log, false },
     { "virtq-split-calls", test_split_calls, false },

@@ -252,7 +252,7 @@ start(unsigned int features)
     queue = vhost_device_queue(&device, guest.config.writable ? 0 : 1);
     queue->vring = guest.config.writable ? 0 : 1;
     device.datapath->start(&device, queue);
-    return ovsrcu_get(struct virtq *, &queue->virtq) != NULL;
+    return ovsrcu_get(struct virtq *, &queue->native.virtq) != NULL;
 }
 
 /* The guest gives the ring up, or will go on with it. */

@@ -133,7 +133,7 @@ use_buffer(struct virtq_buffer *b, unsigned int ahead)
 {
     uint64_t len = b->first.len;
 
-    FUZZ_CHECK(b->id < guest.config.size);
+    FUZZ_CHECK(guest.config.packed || b->id < guest.config.size);
     FUZZ_CHECK(b->n_descs >= 1 && b->n_descs <= guest.config.size);
     FUZZ_CHECK(b->more + b->n_more <= burst.n_segments);
     if (!FUZZ_IS_RACE && !guest.config.packed) {

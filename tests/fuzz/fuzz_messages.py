@@ -11,8 +11,8 @@ ones, until SECONDS have passed.
 
 After each ROUND conversations, honest guests must be able to come and go, and
 the others must have noticed nothing; the switch must hold no more file
-descriptors and threads than before.  What librte_vhost is known to lose, see
-vhost_user_hostile.py, is not sent.
+descriptors, threads and memory of DPDK's than before.  What librte_vhost is
+known to lose, see vhost_user_hostile.py, is not sent.
 """
 
 import contextlib
@@ -38,15 +38,14 @@ WITH_FD = (vu.SET_VRING_KICK, vu.SET_VRING_CALL, hostile.SET_VRING_ERR,
            hostile.SET_LOG_FD, hostile.SET_BACKEND_REQ_FD)
 OF_A_VRING = (vu.SET_VRING_NUM, vu.SET_VRING_BASE, vu.GET_VRING_BASE,
               vu.SET_VRING_ENABLE)
-# Not POSTCOPY_ADVISE: the answer's file descriptor is lost.
 WITHOUT = [n for n in range(45) if n not in WITH_FD and n not in OF_A_VRING
            and n not in (vu.SET_MEM_TABLE, hostile.SET_LOG_BASE,
-                         hostile.POSTCOPY_ADVISE, hostile.SET_INFLIGHT_FD)]
+                         hostile.SET_INFLIGHT_FD)]
 
 ANSWERED = (vu.GET_FEATURES, hostile.SET_LOG_BASE, vu.GET_VRING_BASE,
             vu.GET_PROTOCOL_FEATURES, hostile.GET_QUEUE_NUM,
-            hostile.GET_CONFIG, hostile.POSTCOPY_END, hostile.GET_INFLIGHT_FD,
-            hostile.GET_STATUS)
+            hostile.GET_CONFIG, hostile.POSTCOPY_ADVISE, hostile.POSTCOPY_END,
+            hostile.GET_INFLIGHT_FD, hostile.GET_STATUS)
 
 NUMBERS = (0, 1, 2, 3, 7, 8, 64, 255, 256, 4095, 4096, 32767, 32768, 65535,
            65536, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 40,
@@ -129,16 +128,23 @@ class Conversation:
             self.any_address()))
 
     def memory(self):
-        """Of any number of regions that can be mapped."""
+        """Of any number of regions, most of which can be mapped."""
         regions, fds = [], []
         for _ in range(self.random.randrange(9)):
             size = PAGE << self.random.randrange(8)
-            fds.append(memory_file(size >> self.random.randrange(4)
-                                   & ~(PAGE - 1)))
+            fds.append(memory_file(size + 2 * PAGE))
+            if self.random.random() < 0.05:
+                size = self.number()
             regions.append((self.any_address(), size, self.any_address(),
                             PAGE * self.random.randrange(3)))
+        if self.random.random() < 0.1:
+            fds.append(os.eventfd(0))
+            self.random.shuffle(fds)
         with hostile.opened(*fds):
-            self.tell(vu.SET_MEM_TABLE, memory_table(*regions), fds)
+            self.tell(vu.SET_MEM_TABLE, memory_table(*regions), fds[:8])
+            if fds and self.random.random() < 0.3:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self.random.choice(fds), 0)
         if self.attacker.regions and self.random.random() < 0.7:
             self.tell(vu.SET_MEM_TABLE, self.attacker.table(),
                       [r.fd for r in self.attacker.regions])
@@ -196,7 +202,7 @@ def main(seconds, pid, run, port_type, *seeds):
 
     seeds = list(map(int, seeds))
     deadline = time.monotonic() + float(seconds)
-    before = hostile.settled(pid)
+    before = hostile.settled(pid, run)
     done = []
     while seeds or time.monotonic() < deadline:
         seed = seeds.pop() if seeds else random.SystemRandom().getrandbits(32)
@@ -207,7 +213,7 @@ def main(seconds, pid, run, port_type, *seeds):
                 hostile.visit(other)
                 hostile.visit(victim)
                 bystanders.check()
-                hostile.check_resources(pid, before)
+                hostile.check_resources(pid, run, before)
         except (Error, OSError) as error:
             raise Error(f'{error}; the last seeds: '
                         f'{" ".join(map(str, done[-ROUND:]))}') from error

@@ -20,7 +20,12 @@ FAKE_PLUGIN_NUMBERS = \
 	smap_size \
 	ovs_mutex_size \
 	vlog_module_size \
-	coverage_counter_size
+	coverage_counter_size \
+	RTE_CACHE_LINE_SIZE_setting \
+	RTE_MAX_ETHPORTS_setting \
+	RTE_MAX_LCORE_setting \
+	RTE_MEMPOOL_CACHE_MAX_SIZE_setting \
+	RTE_PKTMBUF_HEADROOM_setting
 FAKE_PLUGIN_STRINGS = \
 	ovs_version \
 	dpdk_version \
