@@ -200,7 +200,7 @@ new_connection_cb(int vid)
         return -1;
     }
     if (!vhost_socket_limit_waiting(session->postcopy)) {
-        VLOG_WARN("vHost Device '%s': refused, because its connection is not "
+        VLOG_WARN("vHost Device '%s': refused, because its socket was not "
                   "found, so that nothing would keep its front end from "
                   "having all others wait", session->path);
         remove_conn(conn);
@@ -836,8 +836,8 @@ before_message_cb(int vid, void *message)
     conn->call_vring = (m.request == VHOST_REQUEST_SET_VRING_CALL
                         ? m.vring : -1);
     if (vhost_conversation_is_broken(&conn->conversation)) {
-        VLOG_WARN_RL(&rl, "vHost Device '%s': the connection ends, because the "
-                     "guest's memory could not be mapped", conn->session->path);
+        VLOG_WARN_RL(&rl, "vHost Device '%s': the connection is closed, because "
+                     "the guest's memory could not be mapped", conn->session->path);
         return vhost_message_hang_up(message, &m);
     }
     if (m.request == VHOST_REQUEST_RESET_OWNER) {

@@ -189,7 +189,7 @@ check_base(const struct vhost_device *device, const struct vhost_queue *q,
     rte_vhost_get_vring_base(device->vid, q->vring, &avail, &used);
     return (vhost_device_has(device, VIRTIO_F_RING_PACKED)
             && MAX(avail & 0x7fff, used & 0x7fff) >= size
-            ? "it is to go on behind its end" : NULL);
+            ? "its start index is out of range" : NULL);
 }
 
 /* Called with the library's lock of the virtqueue held, or before it may be

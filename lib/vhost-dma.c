@@ -33,7 +33,7 @@ enum access {
 
 /* Why ports with such an access cannot read memory that is not DPDK's. */
 static const char *const obstacles[N_ACCESSES] = {
-    [ACCESS_UNKNOWN] = "a DPDK port is new",
+    [ACCESS_UNKNOWN] = "a new DPDK port has not been checked yet",
     [ACCESS_PHYSICAL] = "a DPDK port is not behind an IOMMU",
     [ACCESS_OTHER] = "a DPDK port is not bound to VFIO",
 };
@@ -246,7 +246,7 @@ unmap_parts(const struct vhost_dma_memory *memory, size_t n_parts)
 
         if (rte_vfio_container_dma_unmap(RTE_VFIO_DEFAULT_CONTAINER_FD, start,
                                          start, memory->parts[i].iov_len)) {
-            VLOG_ERR_RL(&rl, "%s: VFIO goes on to map a guest's memory "
+            VLOG_ERR_RL(&rl, "%s: cannot unmap guest memory from VFIO "
                         "(%s)", memory->owner, rte_strerror(rte_errno));
         }
     }

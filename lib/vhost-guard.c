@@ -26,7 +26,7 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 #define MAX_PAGE_SIZE ((uintptr_t) 1 << 30)
 
-const char vhost_guard_fault[] = "the guest's memory has gone (its file is "
+const char vhost_guard_fault[] = "guest memory is missing (its file is "
     "too short, or no hugepage was left)";
 
 atomic_bool vhost_guard_lost[RTE_MAX_VHOST_DEVICE];

@@ -131,7 +131,7 @@ vhost_iotlb_objection(const struct vhost_iotlb *iotlb, unsigned int vring)
     return (!iotlb ? NULL
             : iotlb->overflow ? "the guest's IOMMU has too many translations"
             : iotlb->scattered[vring]
-            ? "the guest's IOMMU has its pages scattered" : NULL);
+            ? "its pages are not contiguous" : NULL);
 }
 
 /* Virtio 1.2, 2.7 and 2.8.  The parts of a packed ring other than its

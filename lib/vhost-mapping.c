@@ -54,7 +54,7 @@ vhost_mapping_create(const struct rte_vhost_memory *table, const char *owner,
             goto error;
         }
         if (!vhost_guard_is_memory(region->fd)) {
-            *errp = xstrdup("it is no file in memory");
+            *errp = xstrdup("it is not tmpfs or hugetlbfs");
             goto error;
         }
         start = mmap(NULL, region->mmap_size, PROT_READ | PROT_WRITE,
@@ -69,13 +69,13 @@ vhost_mapping_create(const struct rte_vhost_memory *table, const char *owner,
         if (!guest_memory_add(&mapping->memory, region->guest_phys_addr,
                               region->size, (uint8_t *) start + offset)) {
             munmap(start, part->iov_len);
-            *errp = xstrdup("a region of it makes no sense");
+            *errp = xstrdup("a region of it is invalid");
             goto error;
         }
         madvise(start, part->iov_len, MADV_DONTDUMP);
         mapping->size += region->size;
         if (!vhost_guard_watch(start, part->iov_len, &mapping->lost)) {
-            *errp = xstrdup("too much is mapped already");
+            *errp = xstrdup("too much is already mapped");
             goto error;
         }
     }

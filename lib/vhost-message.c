@@ -364,7 +364,7 @@ object_to_memory(const struct vhost_conversation *c OVS_UNUSED,
 {
     if (m->memory.n_regions > VHOST_MESSAGE_MAX_FDS
         || m->n_fds != m->memory.n_regions) {
-        return "it has not a file for each of up to 8 regions";
+        return "it lacks a file for one of up to 8 regions";
     }
     for (unsigned int i = 0; i < m->memory.n_regions; i++) {
         const char *objection = object_to_region(m, i);
@@ -418,7 +418,7 @@ object_to_size(const struct vhost_conversation *c,
     /* It would not look at the index again. */
     if (is_packed(c) && m->state.num
         && packed_index(c->vid, m->vring) >= m->state.num) {
-        return "the ring is to go on behind its end";
+        return "the ring's start index is out of range";
     }
     return NULL;
 }
@@ -431,7 +431,7 @@ object_to_base(const struct vhost_conversation *c,
     uint32_t size = c->sizes[m->vring];
 
     return (is_packed(c) && size && (m->state.num & 0x7fff) >= size
-            ? "the ring is to go on behind its end" : NULL);
+            ? "the ring's start index is out of range" : NULL);
 }
 
 /* It would lose the file descriptor that it has. */
@@ -439,7 +439,7 @@ static const char *
 object_to_postcopy(const struct vhost_conversation *c,
                    const struct vhost_message *m OVS_UNUSED)
 {
-    return c->has_postcopy ? "post-copy has begun already" : NULL;
+    return c->has_postcopy ? "post-copy has already begun" : NULL;
 }
 
 /* It would use any amount of memory, or believe what is in it. */
@@ -474,5 +474,5 @@ object_to_translation(const struct vhost_conversation *c,
         }
         free(table);
     }
-    return found ? NULL : "it translates to no memory of the guest's";
+    return found ? NULL : "it translates to what is not guest memory";
 }

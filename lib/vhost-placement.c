@@ -154,7 +154,7 @@ vhost_placement_verdict(const struct vhost_placement *p)
 {
     struct vhost_remote remotes[VHOST_MAX_REMOTES];
     size_t n = vhost_placement_find_remotes(p, remotes);
-    const char *separator = "; to mend: ";
+    const char *separator = "; to fix: ";
     struct ds s = DS_EMPTY_INITIALIZER;
 
     if (!n) {

@@ -225,9 +225,9 @@ vhost_port_set_client_config(struct netdev *netdev,
         if (!error && user && !port->session) {
             /* A port with a session waits for the path to become free. */
             error = EADDRINUSE;
-            message = xasprintf("vhost socket path \"%s\" is used by port %s "
-                                "already; each port needs a socket of its "
-                                "own", path, user);
+            message = xasprintf("vhost socket path \"%s\" is already used by "
+                                "port %s; each port needs a socket of its own",
+                                path, user);
         }
     }
     if (!error) {

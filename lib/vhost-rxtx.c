@@ -243,7 +243,7 @@ check_empty_queue(struct vhost_device *device, struct vhost_queue *q,
                      q->vring / 2);
     } else if (now - q->pending_since >= rte_get_tsc_hz()) {
         /* librte_vhost says nothing. */
-        atomic_store_relaxed(&q->fault, "its descriptors make no sense");
+        atomic_store_relaxed(&q->fault, "its descriptors are invalid");
     }
 }
 
@@ -262,7 +262,7 @@ report_fault(struct vhost_queue *q, const char *port, const char *fault,
         vhost_count(counters, tx_ring_faults, 1);
     }
     VLOG_WARN_RL(&rl, "%s: the guest's virtqueue %d is unusable: %s; it "
-                 "stands still until the guest resets its device", port,
+                 "is stopped until the guest resets its device", port,
                  q->vring, fault);
 }
 

@@ -69,7 +69,7 @@ vhost_session_open(const struct vhost_session_config *config,
     ovs_mutex_lock(&sessions_mutex);
     other = find_session(config->path);
     if (other) {
-        *errp = xasprintf("vhost socket \"%s\" is used by port %s already; "
+        *errp = xasprintf("vhost socket \"%s\" is already used by port %s; "
                           "each port needs a socket of its own",
                           config->path, netdev_get_name(other->netdev));
     } else {

@@ -173,7 +173,7 @@ vhost_socket_remove_stale(const char *path, char **errp)
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         error = errno;
-        *errp = xasprintf("cannot find out whether somebody listens on vhost "
+        *errp = xasprintf("cannot find out whether a process listens on vhost "
                           "socket \"%s\": %s", path, ovs_strerror(error));
         return error;
     }
@@ -192,7 +192,7 @@ vhost_socket_remove_stale(const char *path, char **errp)
                           path, ovs_strerror(error));
         return error;
     }
-    VLOG_INFO("Removed stale vhost socket '%s' (nobody listens on it).", path);
+    VLOG_INFO("Removed stale vhost socket '%s' (no process listens on it).", path);
     return 0;
 }
 

@@ -570,7 +570,7 @@ put_placement(struct ds *s, const struct vhost_placement *p)
     for (size_t i = 0; i < n; i++) {
         ds_put_format(s, "    %s\n", remotes[i].text);
     }
-    ds_put_cstr(s, "  to mend:\n");
+    ds_put_cstr(s, "  to fix:\n");
     for (size_t i = 0; i < n; i++) {
         const struct vhost_remote *r = &remotes[i];
 
@@ -599,11 +599,11 @@ put_zero_copy(struct ds *s, const struct vhost_port *port)
     if (zc.obstacle) {
         ds_put_format(s, "off: %s\n", zc.obstacle);
     } else {
-        ds_put_format(s, "%u packets on their way in the guest's memory\n",
+        ds_put_format(s, "%u packets in flight\n",
                       zc.n_out);
     }
     if (zc.n_pinned) {
-        ds_put_format(s, "  zero-copy: %u packets of guests that have gone, "
+        ds_put_format(s, "  zero-copy: %u packets of guests that have left, "
                       "whose memory is kept: %"PRIu64" MiB\n", zc.n_pinned,
                       zc.pinned_size >> 20);
     }

@@ -29,14 +29,14 @@ virtq_packed_init(struct virtq *vq, const struct virtq_config *config)
                                   sizeof *vq->driver_event)
         || !guest_memory_contains(vq->memory, vq->device_event,
                                   sizeof *vq->device_event)) {
-        return "it is not wholly in the guest's memory";
+        return "it is not entirely inside guest memory";
     }
     vq->next_avail = config->avail_base & ~WRAP_BIT;
     vq->next_used = config->used_base & ~WRAP_BIT;
     vq->avail_wrap = (config->avail_base & WRAP_BIT) != 0;
     vq->used_wrap = (config->used_base & WRAP_BIT) != 0;
     if (vq->next_avail >= vq->size || vq->next_used >= vq->size) {
-        return "it is to go on behind its end";
+        return "its start index is out of range";
     }
     __atomic_store_n(&vq->device_event->flags,
                      VRING_PACKED_EVENT_FLAG_DISABLE, __ATOMIC_RELAXED);

@@ -47,7 +47,7 @@ virtq_split_init(struct virtq *vq, const struct virtq_config *config)
         || !guest_memory_contains(vq->memory, vq->used,
                                   sizeof(struct vring_used)
                                   + size * USED_ENTRY_SIZE + event_size)) {
-        return "it is not wholly in the guest's memory";
+        return "it is not entirely inside guest memory";
     }
     vq->next_avail = config->avail_base;
     vq->next_used = config->used_base;
@@ -94,7 +94,7 @@ fetch_chain(const struct virtq *vq, struct virtq_burst *burst,
             return fault;
         }
         if (next >= vq->size) {
-            return "a descriptor's successor does not exist";
+            return "a next index is out of range";
         }
         low = virtq_read_half(&vq->desc[next].addr);
         high = virtq_read_half(&vq->desc[next].len);

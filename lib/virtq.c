@@ -108,7 +108,7 @@ virtq_add_segment(const struct virtq *vq, struct virtq_burst *burst,
                   uint32_t len, uint16_t flags)
 {
     if ((flags & VRING_DESC_F_WRITE) != vq->direction) {
-        return "a descriptor is writable that must not be, or the reverse";
+        return "a descriptor has the wrong direction";
     }
     if (!len) {
         return "a descriptor is empty";
@@ -184,7 +184,7 @@ virtq_add_table(const struct virtq *vq, struct virtq_burst *burst,
             i = high >> 48;
         }
     } while (i < n);
-    return vq->packed ? NULL : "a descriptor's successor does not exist";
+    return vq->packed ? NULL : "a next index is out of range";
 }
 
 /* Ends a fetch that got 'n' buffers and stopped because of 'fault', if that

@@ -169,7 +169,7 @@ draw_map() {
 # mend PORT: follows the switch's advice, but for what is in parentheses.
 mend() {
     appctl netdev-vhost/show "$1" \
-        | sed '1,/^  to mend:/d; s/^ *//; /^(/d' > advice
+        | sed '1,/^  to fix:/d; s/^ *//; /^(/d' > advice
     cat advice
     sh -e ./advice
 }

@@ -179,7 +179,7 @@ check_memory(unsigned int n_regions, unsigned int n_fds, int fd,
 static void
 test_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
-    const char *files = "it has not a file for each of up to 8 regions";
+    const char *files = "it lacks a file for one of up to 8 regions";
     const char *map = "a region cannot be mapped";
     const char *large = "a region is larger than its file";
     int fd = memfd_create("guest", MFD_CLOEXEC);
@@ -234,7 +234,7 @@ test_conversation(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     for (int i = 0; i < 3; i++) {
         CHECK_STR(objection_to(&c, VHOST_REQUEST_POSTCOPY_ADVISE), NULL);
         CHECK_STR(objection_to(&c, VHOST_REQUEST_POSTCOPY_ADVISE),
-                  "post-copy has begun already");
+                  "post-copy has already begun");
         CHECK_STR(objection_to(&c, VHOST_REQUEST_POSTCOPY_LISTEN), NULL);
         CHECK_STR(objection_to(&c, VHOST_REQUEST_POSTCOPY_END), NULL);
     }

@@ -59,7 +59,7 @@ check_verdict(const struct vhost_placement *p, const char *text,
 
     if (text) {
         char *expected = xasprintf("the guest is on NUMA node 1, remote: %s; "
-                                   "to mend: ", text);
+                                   "to fix: ", text);
 
         CHECK_HAS(verdict, expected);
         CHECK_HAS(verdict, remedy);

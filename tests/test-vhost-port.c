@@ -266,7 +266,7 @@ test_new_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_bad_path(netdev, path, ENAMETOOLONG, "is 108 bytes long");
     free(path);
     check_bad_path(netdev, path_of("s1"), EADDRINUSE,
-                   "is used by port vhu1 already");
+                   "is already used by port vhu1");
     CHECK(!reconfigure(netdev));
     CHECK_INT(stub_vhost.n_sockets, 1);
 
@@ -349,7 +349,7 @@ test_live_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
      * it. */
     set_path(netdev, path_of("s1"));
     CHECK(reconfigure(netdev));
-    CHECK_HAS(status_of(netdev, "config_error"), "is used by port vhu1");
+    CHECK_HAS(status_of(netdev, "config_error"), "is already used by port vhu1");
     CHECK_STR(status_of(netdev, "socket"), path_of("s2"));
     CHECK(has_carrier(netdev));
     pass_time(1000);
@@ -364,7 +364,7 @@ test_live_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(reconfigure(netdev));
     netdev_close(other);
     set_path(netdev, path_of("s3"));
-    CHECK_HAS(status_of(netdev, "config_error"), "is used by port vhu1");
+    CHECK_HAS(status_of(netdev, "config_error"), "is already used by port vhu1");
     CHECK(reconfigure(netdev));
     CHECK_STR(status_of(netdev, "config_error"), NULL);
     CHECK_STR(status_of(netdev, "socket"), path_of("s3"));

@@ -313,7 +313,7 @@ test_ring_fault(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(netdev_get_change_seq(netdev) != seq);
     CHECK(!netdev_is_reconf_required(netdev));
     CHECK_LOGGED("vhu0: the guest's virtqueue 1 is unusable: its descriptors "
-                 "make no sense; it stands still until");
+                 "are invalid; it is stopped until");
 
     /* It recovers, and may fail again. */
     guest_set_broken(vid, 1, false);

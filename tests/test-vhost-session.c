@@ -158,7 +158,7 @@ test_open_errors(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
     struct vhost_session *session = open_session("s0");
 
-    check_open_fails("is used by port port0 already");
+    check_open_fails("is already used by port port0");
     CHECK_STR(vhost_session_path_user(path_of("s0")), "port0");
     CHECK_STR(vhost_session_path_user(path_of("s1")), NULL);
     vhost_session_close(session);
@@ -593,7 +593,7 @@ fault_of(struct vhost_device *device, unsigned int vring)
 static void
 test_scattered_rings(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
-    const char *scattered = "the guest's IOMMU has its pages scattered";
+    const char *scattered = "its pages are not contiguous";
     struct vhost_session *session = open_session("s0");
     int vid = guest_connect(path_of("s0"));
     struct vhost_device *device;
@@ -684,7 +684,7 @@ test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* A front end that all others might have to wait for. */
     stub_vhost.no_connection = true;
     CHECK_INT(guest_connect(path_of("s0")), -1);
-    CHECK_LOGGED("s0': refused, because its connection is not found");
+    CHECK_LOGGED("s0': refused, because its socket was not found");
     stub_vhost.no_connection = false;
 
     /* Devices that nobody knows. */
@@ -850,7 +850,7 @@ test_ring_sizes(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 static void
 test_ring_bases(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
-    const char *behind = "the ring is to go on behind its end";
+    const char *behind = "the ring's start index is out of range";
     struct vhost_session *session = open_session("s0");
     int vid = guest_connect(path_of("s0"));
     struct rte_vhost_vring none = { .size = 0 };
@@ -879,7 +879,7 @@ test_ring_bases(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_set_vring(vid, 1, false);
     guest_set_ring(vid, 1, &none, 256);
     guest_set_vring(vid, 1, true);
-    CHECK_STR(fault_of(device, 1), "it is to go on behind its end");
+    CHECK_STR(fault_of(device, 1), "its start index is out of range");
     guest_set_ring(vid, 1, &none, 255);
     guest_set_vring(vid, 1, true);
     CHECK_STR(fault_of(device, 1), "");
@@ -911,7 +911,7 @@ test_memory_lost(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     forget_log();
     CHECK_INT(guest_message(vid, VHOST_REQUEST_GET_FEATURES, NULL, 0),
               RTE_VHOST_MSG_RESULT_ERR);
-    CHECK_LOGGED("the connection ends, because the guest's memory could not "
+    CHECK_LOGGED("the connection is closed, because the guest's memory could not "
                  "be mapped");
     CHECK(!vhost_session_device(session));
     connect_guest(session, 1);

@@ -386,7 +386,7 @@ test_show_remote(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
               "use\n");
     CHECK_HAS(reply, "\n  placement: remote from the guest's node 0:\n"
               "    mbufs (there is no memory for any)\n"
-              "  to mend:\n    ");
+              "  to fix:\n    ");
 
     show("--json", "vhu0");
     json = json_from_string(reply);

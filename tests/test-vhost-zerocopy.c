@@ -644,9 +644,9 @@ test_no_mapping(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     table->nregions = N;
     last = &table->regions[N - 1];
     CHECK((last->fd = open("/dev/zero", O_RDWR)) >= 0);
-    check_no_mapping(table, "it is no file in memory");
+    check_no_mapping(table, "it is not tmpfs or hugetlbfs");
     close(last->fd);
-    check_no_mapping(table, "it is no file in memory");
+    check_no_mapping(table, "it is not tmpfs or hugetlbfs");
 
     CHECK((last->fd = open(path, O_RDONLY)) >= 0);
     check_no_mapping(table, "it cannot be mapped (Permission denied)");
@@ -654,7 +654,7 @@ test_no_mapping(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     last->fd = fd;
     last->guest_phys_addr = UINT64_MAX;
-    check_no_mapping(table, "a region of it makes no sense");
+    check_no_mapping(table, "a region of it is invalid");
     last->guest_phys_addr = 0x100000 * (N - 1);
 
     /* As much as can be guarded, of which nothing above has kept anything. */
@@ -662,7 +662,7 @@ test_no_mapping(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     while (n < ARRAY_SIZE(all)) {
         CHECK((all[n++] = vhost_mapping_create(table, "vhu0", &message)));
     }
-    check_no_mapping(table, "too much is mapped already");
+    check_no_mapping(table, "too much is already mapped");
     vhost_mapping_unref(all[--n]);
     CHECK((all[n++] = vhost_mapping_create(table, "vhu0", &message)));
     while (n) {

@@ -209,7 +209,7 @@ buffer_of_wrong_direction(void)
 {
     add();
     *flags_of(nth_desc(0)) ^= VRING_DESC_F_WRITE;
-    return "a descriptor is writable that must not be, or the reverse";
+    return "a descriptor has the wrong direction";
 }
 
 static const char *
@@ -217,7 +217,7 @@ chain_of_wrong_direction(void)
 {
     add_chain(3);
     *flags_of(nth_desc(2)) ^= VRING_DESC_F_WRITE;
-    return "a descriptor is writable that must not be, or the reverse";
+    return "a descriptor has the wrong direction";
 }
 
 static const char *
@@ -263,7 +263,7 @@ chain_to_nowhere(void)
 {
     add_chain(2);
     driver.desc[nth_desc(0)].next = SIZE;
-    return "a descriptor's successor does not exist";
+    return "a next index is out of range";
 }
 
 /* Over 4 GiB in all. */
@@ -412,7 +412,7 @@ table_to_nowhere(void)
 {
     put_desc(end - 16, GUEST_START, 16, VRING_DESC_F_NEXT, 1);
     add_table(end - 16, 16);
-    return "a descriptor's successor does not exist";
+    return "a next index is out of range";
 }
 
 static const char *

@@ -138,7 +138,7 @@ init(const struct virtq_config *config)
 static void
 check_part(struct virtq_config *config, void **part, size_t len, size_t align)
 {
-    const char *outside = "it is not wholly in the guest's memory";
+    const char *outside = "it is not entirely inside guest memory";
     uint8_t *end = guest.memory.regions[0].mapping
                    + guest.memory.regions[0].size;
     void *good = *part;
@@ -209,11 +209,11 @@ test_init(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         if (packed) {
             config.avail_base = size;
             CHECK_STR(init(&config), size < 32768
-                      ? "it is to go on behind its end" : NULL);
+                      ? "its start index is out of range" : NULL);
             config.avail_base = 0;
             config.used_base = (size & ~WRAP_BIT) | WRAP_BIT;
             CHECK_STR(init(&config), size < 32768
-                      ? "it is to go on behind its end" : NULL);
+                      ? "its start index is out of range" : NULL);
         } else {
             config.size = 24;
             CHECK_STR(init(&config), "its size is not a power of 2");

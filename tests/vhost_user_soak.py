@@ -274,7 +274,7 @@ class Switch:
             'rx_q0_inflight_submitted=([0-9]+)', ports)))
 
     def has_pinned(self):
-        """Does it hold packets of guests that have gone?"""
+        """Does it hold packets of guests that have left?"""
         show = subprocess.run(
             ('ovs-appctl', '-t', f'{self.run}/vs.ctl', 'netdev-vhost/show'),
             check=True, stdout=subprocess.PIPE, text=True).stdout
