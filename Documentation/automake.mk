@@ -51,7 +51,7 @@ SPHINXBUILD = sphinx-build
 
 # The reference and the source say the same.
 docs-check: docs-html
-	python3 $(srcdir)/tests/check-reference.py $(srcdir)
+	python3 $(srcdir)/tests/lint/check-reference.py $(srcdir)
 
 # Warnings are errors: a page that nobody links to, a link to nowhere.
 docs-html docs-man docs-text: docs-%: $(DOC_SOURCE)

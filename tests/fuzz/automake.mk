@@ -17,7 +17,7 @@ fuzz_sources = \
 	lib/virtq-split.c \
 	lib/virtq.c \
 	tests/fuzz/fuzz-guest.c \
-	tests/virtq-driver.c
+	tests/unit/virtq-driver.c
 fuzz_native_sources = \
 	lib/vhost-datapath-native.c \
 	lib/vhost-dma.c \
@@ -37,7 +37,7 @@ fuzz_headers = \
 	lib/virtq-private.h \
 	lib/virtq.h \
 	tests/fuzz/fuzz-guest.h \
-	tests/virtq-driver.h
+	tests/unit/virtq-driver.h
 EXTRA_DIST += \
 	tests/fuzz/corpus \
 	tests/fuzz/fuzz-guest.c \
@@ -53,7 +53,7 @@ CLEAN_DIRS += tests/fuzz/corpus-*
 link_fuzzer = $(AM_V_CCLD)$(LIBTOOL) $(AM_V_lt) --tag=CC --mode=link \
 	$(CLANG) -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined -fno-strict-aliasing \
-	-O2 -g -march=x86-64-v2 -w -I $(srcdir)/tests $(AM_CPPFLAGS) $(2) \
+	-O2 -g -march=x86-64-v2 -w -I $(srcdir)/tests/unit $(AM_CPPFLAGS) $(2) \
 	-o $@ $(addprefix $(srcdir)/,$(fuzz_sources) $(1)) \
 	openvswitch/lib/libopenvswitch.la $(DPDK_LIBS) $(NUMA_LIBS)
 
@@ -103,9 +103,9 @@ fuzz:
 
 # Messages to a whole switch, as root: part of "make check-system", too, for a
 # moment.  An input is a number, of which tests/fuzz/corpus/messages has some.
-fuzz-messages: all tests/system-vhost-testsuite
+fuzz-messages: all tests/system-testsuite
 	@rm -f tests/fuzz-messages.log
-	$(call run_suite,tests/system-vhost-testsuite,-j1 -k fuzz-messages,FUZZ_TIME=$(FUZZ_TIME))
+	$(call run_suite,tests/system-testsuite,-j1 -k fuzz-messages,FUZZ_TIME=$(FUZZ_TIME))
 	@test ! -e tests/fuzz-messages.log \
 	    || sed 's/^/  FUZZ     messages: /' tests/fuzz-messages.log
 

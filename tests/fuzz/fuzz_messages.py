@@ -22,7 +22,7 @@ import struct
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..'))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'system'))
 # pylint: disable=wrong-import-position
 import vhost_user_guest as vu
 import vhost_user_hostile as hostile

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+
+dist_noinst_SCRIPTS += \
+	tests/packaging/debian.sh \
+	tests/packaging/packages.sh
+EXTRA_DIST += tests/packaging/chroot.sh
+
+# The Debian packages, for this release or RELEASE.  Needs root, debootstrap,
+# 512 MiB of hugepages and Debian's mirror.  Builds all it needs by itself.
+check-packages: distdir
+	@$(srcdir)/tests/packaging/packages.sh $(distdir) packages $(RELEASE); \
+	    status=$$?; rm -rf $(distdir); exit $$status
+CLEAN_DIRS += packages
+
+# utilities/ovs-vhost-check in a chroot of Debian's RELEASE.  Needs root,
+# debootstrap, hugepages and Debian's mirror.  STAGES="NAME..." for some stages
+# only.
+check-debian: distdir
+	@$(srcdir)/tests/packaging/debian.sh $(distdir) debian-$(RELEASE) \
+	    '$(RELEASE)' $(STAGES); status=$$?; rm -rf $(distdir); exit $$status
+CLEAN_DIRS += debian-*
+
+.PHONY: check-debian check-packages

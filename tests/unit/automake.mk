@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+
+include tests/unit/plugins/automake.mk
+
+# The unit tests' program.  The stub of librte_vhost takes precedence over the
+# library; the functions below are replaced by tests/unit/stub-memory.c.
+check_PROGRAMS += tests/test-vhost
+tests_test_vhost_SOURCES = \
+	lib/netdev-vhost-plugin.c \
+	tests/unit/stub-memory.c \
+	tests/unit/stub-memory.h \
+	tests/unit/stub-rte-vhost.c \
+	tests/unit/stub-rte-vhost.h \
+	tests/unit/test-vhost-config.c \
+	tests/unit/test-vhost-dma.c \
+	tests/unit/test-vhost-loop.c \
+	tests/unit/test-vhost-mempool.c \
+	tests/unit/test-vhost-message.c \
+	tests/unit/native-fixture.c \
+	tests/unit/native-fixture.h \
+	tests/unit/test-vhost-native.c \
+	tests/unit/test-vhost-zerocopy.c \
+	tests/unit/test-vhost-offload.c \
+	tests/unit/test-vhost-placement.c \
+	tests/unit/test-vhost-port.c \
+	tests/unit/test-vhost-qos.c \
+	tests/unit/test-vhost-rxtx.c \
+	tests/unit/test-vhost-session.c \
+	tests/unit/test-vhost-show.c \
+	tests/unit/test-vhost-socket.c \
+	tests/unit/test-vhost-supply.c \
+	tests/unit/test-vhost.c \
+	tests/unit/test-vhost.h \
+	tests/unit/test-virtq-hostile.c \
+	tests/unit/test-virtq.c \
+	tests/unit/virtq-driver.c \
+	tests/unit/virtq-driver.h
+tests_test_vhost_LDADD = \
+	lib/libnetdevvhost.la \
+	openvswitch/lib/libopenvswitch.la \
+	$(DPDK_LIBS) $(NUMA_LIBS)
+tests_test_vhost_LDFLAGS = \
+	-Wl,--wrap=dpdk_available \
+	-Wl,--wrap=follow_symlinks \
+	-Wl,--wrap=get_mempolicy \
+	-Wl,--wrap=numa_alloc \
+	-Wl,--wrap=numa_available \
+	-Wl,--wrap=numa_distance \
+	-Wl,--wrap=numa_free \
+	-Wl,--wrap=numa_max_node \
+	-Wl,--wrap=numa_tonode_memory \
+	-Wl,--wrap=poll_timer_wait_at \
+	-Wl,--wrap=poll_timer_wait_until_at \
+	-Wl,--wrap=rte_eal_iova_mode \
+	-Wl,--wrap=rte_eth_dev_callback_register \
+	-Wl,--wrap=rte_eth_dev_get_name_by_port \
+	-Wl,--wrap=rte_eth_dev_info_get \
+	-Wl,--wrap=rte_eth_find_next_owned_by \
+	-Wl,--wrap=rte_eth_tx_queue_info_get \
+	-Wl,--wrap=rte_get_tsc_hz \
+	-Wl,--wrap=rte_mempool_free \
+	-Wl,--wrap=rte_pktmbuf_pool_create \
+	-Wl,--wrap=rte_vfio_container_dma_map \
+	-Wl,--wrap=rte_vfio_container_dma_unmap \
+	-Wl,--wrap=time_msec \
+	-Wl,--wrap=unixctl_command_register \
+	-Wl,--wrap=unixctl_command_reply \
+	-Wl,--wrap=unixctl_command_reply_error \
+	-Wl,-z,muldefs
+# The last one is for a coverage counter that Open vSwitch's netdev-dpdk has,
+# too: in a switch, a plugin's symbols are its own.
+
+# Of the switch without traffic: all that "make check" runs.
+TESTSUITE_AT += \
+	tests/unit/accelerator.at \
+	tests/unit/plugin.at \
+	tests/unit/unit-macros.at \
+	tests/unit/unit-testsuite.at \
+	tests/unit/vhost-map.at \
+	tests/unit/vhost-unit.at
+EXTRA_DIST += \
+	tests/unit/fake-qemu \
+	tests/unit/vhost-map-bad.json \
+	tests/unit/vhost-map-good.json \
+	tests/unit/vhost-map-span.json
+
+TESTSUITES += tests/testsuite
+tests/testsuite: tests/unit/unit-testsuite.at
+	$(make_suite)
+
+check-local: tests/testsuite
+	$(call run_suite,tests/testsuite)
+
+# The unit tests under valgrind, which reports to valgrind.* in the directory of
+# a test that fails.  It runs one thread at a time: not for what needs two.
+VALGRIND = valgrind -q --log-file=valgrind.%p --error-exitcode=99 \
+	--leak-check=full --show-leak-kinds=definite \
+	--errors-for-leak-kinds=definite --num-callers=20 --fair-sched=yes \
+	--suppressions=$(abs_srcdir)/tests/valgrind/suppressions
+check-valgrind: wrapper_path = $(abs_srcdir)/tests/valgrind:
+check-valgrind: all $(check_PROGRAMS) tests/testsuite
+	$(call run_suite,tests/testsuite,-k 'unit$(comma)!parallel',VALGRIND='$(VALGRIND)')
+EXTRA_DIST += \
+	tests/valgrind/suppressions \
+	tests/valgrind/test-vhost
+
+.PHONY: check-valgrind
