@@ -79,14 +79,22 @@ TESTSUITE_AT += \
 	tests/unit/vhost-map.at \
 	tests/unit/vhost-unit.at
 EXTRA_DIST += \
+	tests/unit/list-tests.awk \
 	tests/unit/fake-qemu \
 	tests/unit/vhost-map-bad.json \
 	tests/unit/vhost-map-good.json \
 	tests/unit/vhost-map-span.json
 
 TESTSUITES += tests/testsuite
-tests/testsuite: tests/unit/unit-testsuite.at
+tests/testsuite: tests/unit/unit-testsuite.at tests/unit/vhost-tests.at
 	$(make_suite)
+
+# The tests that the sources register.
+tests/unit/vhost-tests.at: tests/unit/list-tests.awk \
+	$(filter tests/unit/test-%.c,$(tests_test_vhost_SOURCES))
+	@$(MKDIR_P) $(@D)
+	$(AM_V_GEN)$(AWK) -f $^ > $@.tmp && mv $@.tmp $@
+CLEANFILES += tests/unit/vhost-tests.at
 
 check-local: tests/testsuite
 	$(call run_suite,tests/testsuite)

@@ -103,6 +103,8 @@ test_socket_access(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_bad_access(NULL, "u=rw", "\"u=rw\"");
     check_bad_access("root", "rw", "\"rw\"");
 }
+VHOST_TEST(test_socket_access, "config-socket-access",
+           "config: owner and mode of sockets", 0);
 
 /* The keys that are followed at run time. */
 static void
@@ -133,6 +135,7 @@ test_update(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(update_config(NULL));
     CHECK(!access->has_mode && !access->has_owner);
 }
+VHOST_TEST(test_update, "config-update", "config: followed at run time", 0);
 
 static void
 check_pools(const char *s, size_t n_expected, ...)
@@ -189,6 +192,8 @@ test_shared_mempools(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_bad_pools("2147483647", "is not an MTU");
     check_bad_pools("65500", "is not an MTU");
 }
+VHOST_TEST(test_shared_mempools, "config-shared-mempools",
+           "config: shared-mempool-config", 0);
 
 static void
 test_tx_retries(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -210,6 +215,7 @@ test_tx_retries(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         CHECK_INT(vhost_parse_tx_retries(&options), cases[i].expected);
     }
 }
+VHOST_TEST(test_tx_retries, "config-tx-retries", "config: tx-retries-max", 0);
 
 /* config-init [KEY VALUE]...: shows what comes of these keys. */
 static void
@@ -240,12 +246,4 @@ test_init(int argc, char *argv[])
     }
     printf("\n");
 }
-
-const struct vhost_test config_tests[] = {
-    { "config-socket-access", test_socket_access, false },
-    { "config-update", test_update, false },
-    { "config-shared-mempools", test_shared_mempools, false },
-    { "config-tx-retries", test_tx_retries, false },
-    { "config-init", test_init, false },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_init, "config-init", NULL, 0);

@@ -205,6 +205,7 @@ test_vfio(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     remove_memory();
     CHECK_NOT_LOGGED("zero-copy");
 }
+VHOST_TEST(test_vfio, "dma-vfio", "zero-copy: VFIO", 0);
 
 /* VFIO cannot map all of one guest's memory. */
 static void
@@ -230,6 +231,8 @@ test_refused(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(n_mapped, 3);
     remove_memory();
 }
+VHOST_TEST(test_refused, "dma-refused",
+           "zero-copy: VFIO cannot map memory", 0);
 
 /* What takes VFIO long is waited for by nobody: packets are copied until then,
  * and memory that is given up goes when VFIO has done with it. */
@@ -281,6 +284,7 @@ test_slow(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vhost_dma_remove(&a);
     CHECK_INT(atomic_count_get(&n_destroyed), 3);
 }
+VHOST_TEST(test_slow, "dma-slow", "zero-copy: VFIO takes its time", 0);
 
 /* Ports that nothing can be done for. */
 static void
@@ -316,11 +320,4 @@ test_others(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(n_mapped, 0);
     remove_memory();
 }
-
-const struct vhost_test dma_tests[] = {
-    { "dma-vfio", test_vfio, false },
-    { "dma-refused", test_refused, false },
-    { "dma-slow", test_slow, false },
-    { "dma-others", test_others, false },
-    { NULL, NULL, false }
-};
+VHOST_TEST(test_others, "dma-others", "zero-copy: ports without VFIO", 0);

@@ -375,8 +375,5 @@ test_loop(int argc, char *argv[])
     netdev_run();
     check_sessions_closed();
 }
-
-const struct vhost_test loop_tests[] = {
-    { "loop", test_loop, true },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_loop, "loop 320000",
+           "native: round trips in full bursts", TEST_DPDK);

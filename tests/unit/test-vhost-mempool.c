@@ -129,6 +129,7 @@ test_size(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     stub_memory.n_txq_descs = 1000;
     CHECK_INT(vhost_mempool_size(10) - size_before, 2 * 3 * 1000);
 }
+VHOST_TEST(test_size, "mempool-size", "mempools: number of mbufs", TEST_DPDK);
 
 static void
 test_rounding(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -140,6 +141,8 @@ test_rounding(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(vhost_mempool_rounded_mtu(mtu + 1), mtu + 1024);
     CHECK_INT(vhost_mempool_rounded_mtu(1280), mtu);
 }
+VHOST_TEST(test_rounding, "mempool-rounding",
+           "mempools: size of buffers", TEST_DPDK);
 
 static void
 test_sharing(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -182,6 +185,7 @@ test_sharing(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* Nor is there a limit to one port's queues. */
     CHECK_INT(get_pool(2, 1500, 256)->n_mbufs, vhost_mempool_size(256));
 }
+VHOST_TEST(test_sharing, "mempool-sharing", "mempools: sharing", TEST_DPDK);
 
 static void
 test_private(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -200,6 +204,8 @@ test_private(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vhost_mempool_put(b, 2);
     check_mempools(0);
 }
+VHOST_TEST(test_private, "mempool-private",
+           "mempools: per-port-memory", TEST_DPDK);
 
 static void
 test_configured(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -226,6 +232,8 @@ test_configured(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* None fits: the port's own size. */
     CHECK_INT(get_pool(0, 9700, 2)->mtu, vhost_mempool_rounded_mtu(9700));
 }
+VHOST_TEST(test_configured, "mempool-configured",
+           "mempools: shared-mempool-config", TEST_DPDK);
 
 static void
 test_smaller(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -260,6 +268,8 @@ test_smaller(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!get_pool(0, 9700, 2));
     CHECK_LOGGED("port0: no memory for mbufs on any NUMA node");
 }
+VHOST_TEST(test_smaller, "mempool-smaller",
+           "mempools: smaller for lack of memory", TEST_DPDK);
 
 static void
 test_other_node(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -293,6 +303,8 @@ test_other_node(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     set_free_mbufs(3000, UINT_MAX, UINT_MAX);
     CHECK_INT(get_pool(0, 5000, 2)->node, 0);
 }
+VHOST_TEST(test_other_node, "mempool-other-node",
+           "mempools: on another node", TEST_DPDK);
 
 static void
 test_borrowing(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -333,6 +345,8 @@ test_borrowing(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_LOGGED("receives nothing until DPDK has more hugepage memory");
     CHECK_INT(stub_memory.n_pools, 3);
 }
+VHOST_TEST(test_borrowing, "mempool-borrowing",
+           "mempools: borrowed, or none", TEST_DPDK);
 
 static void
 test_return(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -378,6 +392,7 @@ test_return(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(stub_memory.n_failed_pools, 0);
     CHECK_INT(pool->n_mbufs, vhost_mempool_size(ROOM));
 }
+VHOST_TEST(test_return, "mempool-return", "mempools: given back", TEST_DPDK);
 
 static void
 test_packets(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -416,17 +431,4 @@ test_packets(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     check_mempools(0);
 }
-
-const struct vhost_test mempool_tests[] = {
-    { "mempool-size", test_size, true },
-    { "mempool-rounding", test_rounding, true },
-    { "mempool-sharing", test_sharing, true },
-    { "mempool-private", test_private, true },
-    { "mempool-configured", test_configured, true },
-    { "mempool-smaller", test_smaller, true },
-    { "mempool-other-node", test_other_node, true },
-    { "mempool-borrowing", test_borrowing, true },
-    { "mempool-return", test_return, true },
-    { "mempool-packets", test_packets, true },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_packets, "mempool-packets", "mempools: packets", TEST_DPDK);

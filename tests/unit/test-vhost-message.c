@@ -94,6 +94,7 @@ test_parse(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(parse(UINT32_MAX, UINT64_MAX).scope, VHOST_SCOPE_DEVICE);
     CHECK_INT(parse(256 + 8, 0).scope, VHOST_SCOPE_DEVICE);
 }
+VHOST_TEST(test_parse, "message-parse", "messages: what they concern", 0);
 
 static bool
 is_open(int fd)
@@ -147,6 +148,8 @@ test_refuse(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         vhost_message_refuse(&m);
     }
 }
+VHOST_TEST(test_refuse, "message-refuse",
+           "messages: refused, ignored, the last one", 0);
 
 static void
 check_memory(unsigned int n_regions, unsigned int n_fds, int fd,
@@ -210,6 +213,8 @@ test_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     close(null);
     close(read_only);
 }
+VHOST_TEST(test_memory, "message-memory",
+           "messages: memory that cannot be mapped", 0);
 
 static const char *
 objection_to(struct vhost_conversation *conversation, uint32_t request)
@@ -256,11 +261,5 @@ test_conversation(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         CHECK(!objection || request < 41);
     }
 }
-
-const struct vhost_test message_tests[] = {
-    { "message-parse", test_parse, false },
-    { "message-refuse", test_refuse, false },
-    { "message-memory", test_memory, false },
-    { "message-conversation", test_conversation, false },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_conversation, "message-conversation",
+           "messages: in the wrong order", 0);

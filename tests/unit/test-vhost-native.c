@@ -66,6 +66,7 @@ test_receive(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_receive, "native-receive", "native: received", TEST_DPDK);
 
 static void
 test_receive_drops(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -117,6 +118,8 @@ test_receive_drops(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_receive_drops, "native-receive-drops",
+           "native: what is dropped", TEST_DPDK);
 
 /* Without mbufs, packets wait. */
 static void
@@ -141,6 +144,7 @@ test_no_mbufs(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     stop();
     finish();
 }
+VHOST_TEST(test_no_mbufs, "native-no-mbufs", "native: no mbufs", TEST_DPDK);
 
 static void
 test_rarp(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -159,6 +163,7 @@ test_rarp(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     stop();
     finish();
 }
+VHOST_TEST(test_rarp, "native-rarp", "native: RARP", TEST_DPDK);
 
 /* A RARP waits for an mbuf. */
 static void
@@ -185,6 +190,8 @@ test_rarp_no_mbuf(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     stop();
     finish();
 }
+VHOST_TEST(test_rarp_no_mbuf, "native-rarp-no-mbuf",
+           "native: RARP without an mbuf", TEST_DPDK);
 
 #define DROPPED UINT64_MAX
 
@@ -272,6 +279,8 @@ test_negotiated(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_negotiated, "native-negotiated",
+           "native: offloads as negotiated", TEST_DPDK);
 
 /* To the guest. */
 
@@ -369,6 +378,7 @@ test_send(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_send, "native-send", "native: sent", TEST_DPDK);
 
 static void
 test_mergeable(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -399,6 +409,8 @@ test_mergeable(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_mergeable, "native-mergeable",
+           "native: mergeable buffers", TEST_DPDK);
 
 static void
 test_small_buffers(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -415,6 +427,8 @@ test_small_buffers(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     stop();
     finish();
 }
+VHOST_TEST(test_small_buffers, "native-small-buffers",
+           "native: small buffers", TEST_DPDK);
 
 /* How often the guest was notified since the last time. */
 static unsigned int
@@ -470,6 +484,7 @@ test_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_LOGGED("an eventfd was expected");
     finish();
 }
+VHOST_TEST(test_calls, "native-calls", "native: notifications", TEST_DPDK);
 
 static void
 test_log(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -489,6 +504,7 @@ test_log(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_log, "native-log", "native: dirty log", TEST_DPDK);
 
 /* A queue that the guest breaks says so, and works when it is set up anew. */
 static void
@@ -523,6 +539,7 @@ test_fault(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_fault, "native-fault", "native: broken ring", TEST_DPDK);
 
 /* A thread that receives, while the queue is taken away and given back again
  * and again: no packet is lost, none comes twice. */
@@ -585,20 +602,4 @@ test_pause(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
-
-const struct vhost_test native_tests[] = {
-    { "native-receive", test_receive, true },
-    { "native-receive-drops", test_receive_drops, true },
-    { "native-no-mbufs", test_no_mbufs, true },
-    { "native-rarp", test_rarp, true },
-    { "native-rarp-no-mbuf", test_rarp_no_mbuf, true },
-    { "native-negotiated", test_negotiated, true },
-    { "native-send", test_send, true },
-    { "native-mergeable", test_mergeable, true },
-    { "native-small-buffers", test_small_buffers, true },
-    { "native-calls", test_calls, true },
-    { "native-log", test_log, true },
-    { "native-fault", test_fault, true },
-    { "native-pause", test_pause, true },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_pause, "native-pause", "native: paused under load", TEST_DPDK);

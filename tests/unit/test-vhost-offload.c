@@ -224,6 +224,8 @@ test_round_trip(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(ask(&none), VHOST_OFFLOAD_PASSED_ON);
     CHECK_INT(mbuf->ol_flags, 0);
 }
+VHOST_TEST(test_round_trip, "offload-round-trip",
+           "offloads: there and back", 0);
 
 /* Checks that the checksum that 'hdr' asks for is completed in the packet, which
  * is otherwise left alone. */
@@ -344,6 +346,7 @@ test_completed(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         }
     }
 }
+VHOST_TEST(test_completed, "offload-completed", "offloads: completed here", 0);
 
 /* Checks that the packet is to be dropped, and is as before. */
 static void
@@ -456,6 +459,8 @@ test_invalid(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     hdr = segment_request(false, 100);
     check_invalid(&hdr);
 }
+VHOST_TEST(test_invalid, "offload-invalid",
+           "offloads: requests that make no sense", 0);
 
 /* How long segments are. */
 static void
@@ -482,6 +487,7 @@ test_segments(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         check_parser();
     }
 }
+VHOST_TEST(test_segments, "offload-segments", "offloads: segments", 0);
 
 /* What librte_vhost says in its receive flags. */
 static void
@@ -542,12 +548,5 @@ test_library(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
               VHOST_OFFLOAD_PASSED_ON);
     CHECK_INT(mbuf->ol_flags, 0);
 }
-
-const struct vhost_test offload_tests[] = {
-    { "offload-round-trip", test_round_trip, false },
-    { "offload-completed", test_completed, false },
-    { "offload-invalid", test_invalid, false },
-    { "offload-segments", test_segments, false },
-    { "offload-library", test_library, false },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_library, "offload-library",
+           "offloads: of librte_vhost's data path", 0);

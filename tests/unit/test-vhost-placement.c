@@ -86,6 +86,7 @@ test_local(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     p.node = VHOST_NODE_UNKNOWN;
     check_verdict(&p, NULL, NULL);
 }
+VHOST_TEST(test_local, "placement-local", "placement: local", 0);
 
 static void
 test_pmd(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -123,6 +124,7 @@ test_pmd(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                   "the PMD of rx queue 1 (CPU 0, node 0)",
                   "reconnect the guest");
 }
+VHOST_TEST(test_pmd, "placement-pmd", "placement: remote PMD", 0);
 
 static void
 test_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -146,6 +148,8 @@ test_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     queues[2].enabled = false;
     check_verdict(&p, NULL, NULL);
 }
+VHOST_TEST(test_memory, "placement-memory",
+           "placement: remote guest memory", 0);
 
 static void
 test_dpdk(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -176,6 +180,7 @@ test_dpdk(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_verdict(&p, "mbufs (there is no memory for any)",
                   "reconnect the guest");
 }
+VHOST_TEST(test_dpdk, "placement-dpdk", "placement: remote DPDK memory", 0);
 
 /* Pages that a guest has not touched must stay away. */
 static void
@@ -210,12 +215,5 @@ test_count_pages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vhost_numa_count_pages(p, n * page, fd, &census);
     CHECK_INT(census.n_asked, 0);
 }
-
-const struct vhost_test placement_tests[] = {
-    { "placement-local", test_local, false },
-    { "placement-pmd", test_pmd, false },
-    { "placement-memory", test_memory, false },
-    { "placement-dpdk", test_dpdk, false },
-    { "placement-count-pages", test_count_pages, false },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_count_pages, "placement-count-pages",
+           "placement: pages that are not there", 0);

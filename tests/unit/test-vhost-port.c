@@ -170,6 +170,7 @@ test_server(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_server, "port-server", "port: dpdkvhostuser", TEST_DPDK);
 
 static void
 test_socket_access(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -201,6 +202,8 @@ test_socket_access(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(client);
     check_all_closed();
 }
+VHOST_TEST(test_socket_access, "port-socket-access",
+           "port: access to server sockets", TEST_DPDK);
 
 /* port-exit [SIGNAL | closed]: leaves with a socket open, or after it was
  * closed and something else took its place. */
@@ -221,6 +224,7 @@ test_exit(int argc, char *argv[])
     }
     exit(0);
 }
+VHOST_TEST(test_exit, "port-exit", NULL, TEST_DPDK);
 
 /* Sets option vhost-server-path, null for none, without an error. */
 static void
@@ -289,6 +293,8 @@ test_new_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(other);
     check_all_closed();
 }
+VHOST_TEST(test_new_client, "port-new-client",
+           "port: dpdkvhostuserclient", TEST_DPDK);
 
 static void
 test_live_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -380,6 +386,8 @@ test_live_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_live_client, "port-live-client",
+           "port: changes to a live client", TEST_DPDK);
 
 /* librte_vhost fails while the datapath has the port. */
 static void
@@ -408,6 +416,8 @@ test_failing_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_failing_client, "port-failing-client",
+           "port: librte_vhost fails", TEST_DPDK);
 
 static void
 test_startup_options(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -428,6 +438,8 @@ test_startup_options(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(server);
     check_all_closed();
 }
+VHOST_TEST(test_startup_options, "port-startup-options",
+           "port: IOMMU and post-copy", TEST_DPDK);
 
 /* Per port, options have the last word, and a change reconnects the guest. */
 static void
@@ -473,6 +485,8 @@ test_port_features(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_port_features, "port-features",
+           "port: IOMMU and post-copy by port", TEST_DPDK);
 
 /* Sets dq-zero-copy, and vhost-postcopy-support if 'postcopy', of a new port,
  * and returns it. */
@@ -540,6 +554,7 @@ test_zero_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_zero_copy, "port-zero-copy", "port: dq-zero-copy", TEST_DPDK);
 
 /* Connects a guest with 'features' and checks whether the port has enough of
  * them for 'mtu'. */
@@ -587,6 +602,8 @@ test_jumbo_frames(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_jumbo_frames, "port-jumbo-frames",
+           "port: jumbo frames", TEST_DPDK);
 
 static int
 retries_of(const struct netdev *netdev)
@@ -627,6 +644,8 @@ test_tx_retries(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_tx_retries, "port-tx-retries",
+           "port: tx-retries-max", TEST_DPDK);
 
 static void
 test_reconfigure(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -707,6 +726,8 @@ test_reconfigure(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_reconfigure, "port-reconfigure",
+           "port: reconfiguration", TEST_DPDK);
 
 /* Lets time pass in which ports look for memory. */
 static void
@@ -784,6 +805,7 @@ test_no_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_no_memory, "port-no-memory", "port: no memory", TEST_DPDK);
 
 /* Lets the ports be looked at once to see what is where. */
 static void
@@ -818,6 +840,7 @@ test_placement(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_placement, "port-placement", "port: placement", TEST_DPDK);
 
 /* A physical port, or its transmit rings, make a pool too small. */
 static void
@@ -848,6 +871,8 @@ test_outgrown_pool(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_outgrown_pool, "port-outgrown-pool",
+           "port: outgrown mempool", TEST_DPDK);
 
 /* Checks that 'netdev' has these keys in its status, separated by spaces. */
 static void
@@ -938,6 +963,7 @@ test_status(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     check_all_closed();
 }
+VHOST_TEST(test_status, "port-status", "port: status", TEST_DPDK);
 
 static char *
 custom_names(const struct netdev *netdev)
@@ -1082,6 +1108,7 @@ test_stats(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     check_all_closed();
 }
+VHOST_TEST(test_stats, "port-stats", "port: statistics", TEST_DPDK);
 
 /* Each reason to drop is in rx_dropped or tx_dropped. */
 static void
@@ -1118,6 +1145,8 @@ test_drop_sums(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_drop_sums, "port-drop-sums",
+           "port: reasons to drop", TEST_DPDK);
 
 /* The configuration of 'netdev' are its options, those that are not as
  * usual. */
@@ -1222,6 +1251,7 @@ test_properties(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(other);
     check_all_closed();
 }
+VHOST_TEST(test_properties, "port-properties", "port: properties", TEST_DPDK);
 
 static char *
 dump_mempool(const struct netdev *netdev)
@@ -1316,6 +1346,7 @@ test_plugin(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(client);
     check_all_closed();
 }
+VHOST_TEST(test_plugin, "port-plugin", "port: plugin", TEST_DPDK);
 
 static void
 test_qos(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -1411,6 +1442,7 @@ test_qos(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
+VHOST_TEST(test_qos, "port-qos", "port: QoS", TEST_DPDK);
 
 static void
 test_policing(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -1436,29 +1468,4 @@ test_policing(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_all_closed();
 }
-
-const struct vhost_test port_tests[] = {
-    { "port-server", test_server, true },
-    { "port-socket-access", test_socket_access, true },
-    { "port-exit", test_exit, true },
-    { "port-new-client", test_new_client, true },
-    { "port-live-client", test_live_client, true },
-    { "port-failing-client", test_failing_client, true },
-    { "port-features", test_port_features, true },
-    { "port-zero-copy", test_zero_copy, true },
-    { "port-jumbo-frames", test_jumbo_frames, true },
-    { "port-startup-options", test_startup_options, true },
-    { "port-tx-retries", test_tx_retries, true },
-    { "port-reconfigure", test_reconfigure, true },
-    { "port-no-memory", test_no_memory, true },
-    { "port-placement", test_placement, true },
-    { "port-outgrown-pool", test_outgrown_pool, true },
-    { "port-status", test_status, true },
-    { "port-stats", test_stats, true },
-    { "port-drop-sums", test_drop_sums, true },
-    { "port-properties", test_properties, true },
-    { "port-plugin", test_plugin, true },
-    { "port-qos", test_qos, true },
-    { "port-policing", test_policing, true },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_policing, "port-policing", "port: policing", TEST_DPDK);

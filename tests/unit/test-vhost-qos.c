@@ -139,6 +139,7 @@ test_policer(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vhost_policer_destroy_postponed(policer);
     check_pool();
 }
+VHOST_TEST(test_policer, "qos-policer", "QoS: policer", TEST_DPDK);
 
 static struct vhost_qos *
 create(const char *type, const char *cir, const char *cbs, const char *eir,
@@ -200,6 +201,8 @@ test_egress_policer(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     smap_destroy(&details);
     check_pool();
 }
+VHOST_TEST(test_egress_policer, "qos-egress-policer",
+           "QoS: egress-policer", TEST_DPDK);
 
 static void
 set_queue(struct vhost_qos *qos, uint32_t id, const char *cir,
@@ -329,6 +332,8 @@ test_trtcm_policer(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     smap_destroy(&details);
     check_pool();
 }
+VHOST_TEST(test_trtcm_policer, "qos-trtcm-policer",
+           "QoS: trtcm-policer", TEST_DPDK);
 
 /* Several threads. */
 
@@ -432,11 +437,5 @@ test_threads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     smap_destroy(&none);
     check_pool();
 }
-
-const struct vhost_test qos_tests[] = {
-    { "qos-policer", test_policer, true },
-    { "qos-egress-policer", test_egress_policer, true },
-    { "qos-trtcm-policer", test_trtcm_policer, true },
-    { "qos-threads", test_threads, true },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_threads, "qos-threads",
+           "QoS: several threads", TEST_DPDK | TEST_PARALLEL);

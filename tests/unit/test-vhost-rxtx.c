@@ -168,6 +168,7 @@ test_receive(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     receive(1);
     finish();
 }
+VHOST_TEST(test_receive, "rxtx-receive", "packets: received", TEST_DPDK);
 
 static void
 test_receive_policed(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -196,6 +197,8 @@ test_receive_policed(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(counter_of(netdev, "ovs_rx_qos_drops"), 7);
     finish();
 }
+VHOST_TEST(test_receive_policed, "rxtx-receive-policed",
+           "packets: received and policed", TEST_DPDK);
 
 /* The mbufs that hold_mbufs() took. */
 static struct rte_mbuf **held;
@@ -288,6 +291,7 @@ test_no_mbufs(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     receive(20);
     finish();
 }
+VHOST_TEST(test_no_mbufs, "rxtx-no-mbufs", "packets: no mbufs", TEST_DPDK);
 
 static void
 test_ring_fault(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -343,6 +347,8 @@ test_ring_fault(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(counter_of(netdev, "ovs_rx_ring_faults"), 2);
     finish();
 }
+VHOST_TEST(test_ring_fault, "rxtx-ring-fault",
+           "packets: broken ring", TEST_DPDK);
 
 /* Returns an mbuf of the port's pool with the contents of make_packet(). */
 static struct dp_packet *
@@ -442,6 +448,7 @@ test_send(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(counter_of(netdev, "ovs_tx_failure_drops"), 0);
     finish();
 }
+VHOST_TEST(test_send, "rxtx-send", "packets: sent", TEST_DPDK);
 
 static void
 test_mtu(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -476,6 +483,7 @@ test_mtu(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(counter_of(netdev, "ovs_tx_mtu_exceeded_drops"), 6);
     finish();
 }
+VHOST_TEST(test_mtu, "rxtx-mtu", "packets: MTU", TEST_DPDK);
 
 static void
 test_retries(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -523,6 +531,7 @@ test_retries(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(counter_of(netdev, "ovs_tx_failure_drops"), 5 + 29 + 4 + 3);
     finish();
 }
+VHOST_TEST(test_retries, "rxtx-retries", "packets: retries", TEST_DPDK);
 
 static void
 test_send_qos(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -556,6 +565,7 @@ test_send_qos(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     smap_destroy(&details);
     finish();
 }
+VHOST_TEST(test_send_qos, "rxtx-qos", "packets: QoS", TEST_DPDK);
 
 static void
 test_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -610,6 +620,7 @@ test_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     port->mp = mp;
     finish();
 }
+VHOST_TEST(test_copy, "rxtx-copy", "packets: copied", TEST_DPDK);
 
 /* Adds the layers of an IPv4/TCP packet, of which 'l4_size' bytes are there,
  * to 'packet'. */
@@ -753,6 +764,7 @@ test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_received(0, 1, 60);
     finish();
 }
+VHOST_TEST(test_offloads, "rxtx-offloads", "packets: offloads", TEST_DPDK);
 
 /* What is in the place of a checksum before it is computed. */
 #define PARTIAL_CSUM ((OVS_FORCE ovs_be16) 0x1234)
@@ -879,6 +891,8 @@ test_offloads_by_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 #endif
     finish();
 }
+VHOST_TEST(test_offloads_by_guest, "rxtx-offloads-by-guest",
+           "packets: offloads that the guest takes", TEST_DPDK);
 
 static void *
 hold_txq(void *started)
@@ -916,6 +930,8 @@ test_contention(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_LOGGED("vhost_tx_contention ");
     finish();
 }
+VHOST_TEST(test_contention, "rxtx-contention",
+           "packets: contention", TEST_DPDK);
 
 /* Polls the port after 20 microseconds: packets that wait are looked at every
  * 10. */
@@ -993,6 +1009,8 @@ test_hold(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(rte_mempool_in_use_count(port->mp), 3);
     close_port();
 }
+VHOST_TEST(test_hold, "rxtx-hold",
+           "packets: waiting for an address", TEST_DPDK);
 
 static atomic_bool moving;
 static atomic_uint n_moved;
@@ -1050,21 +1068,5 @@ test_translations(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     stub_vhost.endless = false;
     finish();
 }
-
-const struct vhost_test rxtx_tests[] = {
-    { "rxtx-receive", test_receive, true },
-    { "rxtx-receive-policed", test_receive_policed, true },
-    { "rxtx-no-mbufs", test_no_mbufs, true },
-    { "rxtx-ring-fault", test_ring_fault, true },
-    { "rxtx-send", test_send, true },
-    { "rxtx-mtu", test_mtu, true },
-    { "rxtx-retries", test_retries, true },
-    { "rxtx-qos", test_send_qos, true },
-    { "rxtx-copy", test_copy, true },
-    { "rxtx-offloads", test_offloads, true },
-    { "rxtx-offloads-by-guest", test_offloads_by_guest, true },
-    { "rxtx-contention", test_contention, true },
-    { "rxtx-hold", test_hold, true },
-    { "rxtx-translations", test_translations, true },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_translations, "rxtx-translations",
+           "packets: addresses that change", TEST_DPDK);

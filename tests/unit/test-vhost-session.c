@@ -134,6 +134,7 @@ test_open(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_open, "session-open", "session: open and close", TEST_DPDK);
 
 static void
 check_open_fails(const char *part)
@@ -188,6 +189,8 @@ test_open_errors(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_open_errors, "session-open-errors",
+           "session: librte_vhost fails", TEST_DPDK);
 
 static void
 test_start(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -238,6 +241,7 @@ test_start(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_start, "session-start", "session: a guest starts", TEST_DPDK);
 
 static void
 test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -303,6 +307,8 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_demand, "session-demand",
+           "session: queues come and go", TEST_DPDK);
 
 static void
 test_txq_map(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -345,6 +351,8 @@ test_txq_map(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_txq_map, "session-txq-map",
+           "session: queues with holes", TEST_DPDK);
 
 static void
 test_node(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -391,6 +399,8 @@ test_node(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_node, "session-node",
+           "session: NUMA node of the guest", TEST_DPDK);
 
 /* Checks that the device of 'vid', -1 for none, is the one that runs. */
 static void
@@ -463,6 +473,8 @@ test_second_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_second_guest, "session-second-guest",
+           "session: a second guest", TEST_DPDK);
 
 /* librte_vhost adds the size to the address, which must not overflow. */
 static void
@@ -496,6 +508,8 @@ test_iotlb(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vhost_session_close(session);
     check_sessions_closed();
 }
+VHOST_TEST(test_iotlb, "session-iotlb",
+           "session: translations are forgotten", TEST_DPDK);
 
 /* Counts mappings of the stub's guest memory, of which it has one itself. */
 static unsigned int
@@ -562,6 +576,8 @@ test_zero_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     netdev_close(netdev);
 }
+VHOST_TEST(test_zero_copy, "session-zero-copy",
+           "session: what is mapped for zero-copy", TEST_DPDK);
 
 static void
 set_ring_address(int vid, unsigned int vring, uint64_t address)
@@ -665,6 +681,8 @@ test_scattered_rings(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vhost_session_close(session);
     check_sessions_closed();
 }
+VHOST_TEST(test_scattered_rings, "session-scattered-rings",
+           "session: rings in scattered pages", TEST_DPDK);
 
 static void
 test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -710,6 +728,8 @@ test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_refusals, "session-refusals",
+           "session: what is refused", TEST_DPDK);
 
 /* Checks that 'request' with 'payload' is refused because of 'reason', or not
  * if that is null. */
@@ -803,6 +823,8 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_messages, "session-messages",
+           "session: messages that are refused", TEST_DPDK);
 
 /* Rings cannot have more entries in all than there is memory for. */
 static void
@@ -845,6 +867,8 @@ test_ring_sizes(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_ring_sizes, "session-ring-sizes",
+           "session: rings of any size", TEST_DPDK);
 
 /* Packed rings go on inside of themselves, whatever comes first. */
 static void
@@ -888,6 +912,8 @@ test_ring_bases(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_ring_bases, "session-ring-bases",
+           "session: packed rings go on inside", TEST_DPDK);
 
 /* librte_vhost goes on with rings whose memory it has unmapped.  There is no
  * way on from there. */
@@ -921,6 +947,8 @@ test_memory_lost(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_memory_lost, "session-memory-lost",
+           "session: memory is lost", TEST_DPDK);
 
 static struct rte_mempool *
 make_mempool(void)
@@ -1057,6 +1085,7 @@ test_stats(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_stats, "session-stats", "session: statistics", TEST_DPDK);
 
 static void
 test_restart(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -1090,6 +1119,8 @@ test_restart(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_restart, "session-restart",
+           "session: a guest restarts", TEST_DPDK);
 
 static void
 test_disconnect(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -1134,6 +1165,8 @@ test_disconnect(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_disconnect, "session-disconnect",
+           "session: a guest leaves", TEST_DPDK);
 
 static void *
 do_nothing(void *aux OVS_UNUSED)
@@ -1186,6 +1219,8 @@ test_close(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_close, "session-close",
+           "session: closed with a guest", TEST_DPDK);
 
 static struct ovs_mutex outer_mutex = OVS_MUTEX_INITIALIZER;
 static atomic_bool wants_mutex = false;
@@ -1259,6 +1294,8 @@ test_close_locked(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(netdev);
     check_sessions_closed();
 }
+VHOST_TEST(test_close_locked, "session-close-locked",
+           "session: closed with a lock held", TEST_DPDK);
 
 /* Stress: the event thread's guests come and go, two threads exchange packets
  * as PMD threads do, and the main thread asks questions and closes sessions,
@@ -1448,28 +1485,4 @@ test_stress(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_sessions_closed();
     CHECK_INT(rte_mempool_in_use_count(stress_mp), 0);
 }
-
-const struct vhost_test session_tests[] = {
-    { "session-open", test_open, true },
-    { "session-open-errors", test_open_errors, true },
-    { "session-start", test_start, true },
-    { "session-demand", test_demand, true },
-    { "session-txq-map", test_txq_map, true },
-    { "session-node", test_node, true },
-    { "session-second-guest", test_second_guest, true },
-    { "session-refusals", test_refusals, true },
-    { "session-messages", test_messages, true },
-    { "session-ring-sizes", test_ring_sizes, true },
-    { "session-ring-bases", test_ring_bases, true },
-    { "session-memory-lost", test_memory_lost, true },
-    { "session-zero-copy", test_zero_copy, true },
-    { "session-scattered-rings", test_scattered_rings, true },
-    { "session-iotlb", test_iotlb, true },
-    { "session-stats", test_stats, true },
-    { "session-restart", test_restart, true },
-    { "session-disconnect", test_disconnect, true },
-    { "session-close", test_close, true },
-    { "session-close-locked", test_close_locked, true },
-    { "session-stress", test_stress, true },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_stress, "session-stress", "session: all at once", TEST_DPDK);

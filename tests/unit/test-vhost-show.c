@@ -235,6 +235,7 @@ test_show(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_close(server);
     end_show(client);
 }
+VHOST_TEST(test_show, "show", "show", TEST_DPDK);
 
 /* Receives 'n' packets of 14 bytes. */
 static void
@@ -335,6 +336,7 @@ test_rates(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     netdev_rxq_close(rxq);
     end_show(netdev);
 }
+VHOST_TEST(test_rates, "show-rates", "show: rates", TEST_DPDK);
 
 /* librte_vhost does not know the fill of packed rings. */
 static void
@@ -361,6 +363,8 @@ test_unknown_fill(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     end_show(netdev);
 }
+VHOST_TEST(test_unknown_fill, "show-unknown-fill",
+           "show: what is not known", TEST_DPDK);
 
 /* What is remote, how to mend it, and zero-copy that is not. */
 static void
@@ -403,11 +407,4 @@ test_show_remote(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     end_show(netdev);
 }
-
-const struct vhost_test show_tests[] = {
-    { "show-unknown-fill", test_unknown_fill, true },
-    { "show", test_show, true },
-    { "show-rates", test_rates, true },
-    { "show-remote", test_show_remote, true },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_show_remote, "show-remote", "show: what is remote", TEST_DPDK);

@@ -95,6 +95,7 @@ test_path(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_path(path, ENAMETOOLONG, "is 108 bytes long");
     check_path(path, ENAMETOOLONG, "at most 107");
 }
+VHOST_TEST(test_path, "socket-path", "sockets: paths", 0);
 
 /* Checks that what is at 'path' stays there. */
 static void
@@ -171,6 +172,7 @@ test_stale(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                          "Permission denied");
     }
 }
+VHOST_TEST(test_stale, "socket-stale", "sockets: a stale one is removed", 0);
 
 static void
 test_live(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -203,6 +205,7 @@ test_live(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_left_alone(path_of("datagram"), EADDRINUSE, "listens on it");
     close(datagram);
 }
+VHOST_TEST(test_live, "socket-live", "sockets: one in use is left alone", 0);
 
 static void
 test_other_files(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -228,6 +231,8 @@ test_other_files(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_left_alone(path_of("link"), EEXIST, "is not a socket");
     CHECK(exists("stale"));
 }
+VHOST_TEST(test_other_files, "socket-other-files",
+           "sockets: other files are left alone", 0);
 
 static void
 test_access(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -284,6 +289,7 @@ test_access(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         free(error);
     }
 }
+VHOST_TEST(test_access, "socket-access", "sockets: owner and mode", 0);
 
 /* Returns for how long 'fd' waits for something to receive, in ms, or 0 for
  * ever, as for room to send something. */
@@ -351,13 +357,5 @@ test_limit_waiting(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(vhost_socket_limit_waiting(false), 3);
     CHECK_INT(limit_of(theirs), 100);
 }
-
-const struct vhost_test socket_tests[] = {
-    { "socket-path", test_path, false },
-    { "socket-stale", test_stale, false },
-    { "socket-live", test_live, false },
-    { "socket-other-files", test_other_files, false },
-    { "socket-access", test_access, false },
-    { "socket-limit-waiting", test_limit_waiting, false },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_limit_waiting, "socket-limit-waiting",
+           "sockets: none waits for long", 0);

@@ -67,6 +67,7 @@ test_queues(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!supply.taken.has_guest);
     CHECK(want(&supply, 1, 0));
 }
+VHOST_TEST(test_queues, "supply-queues", "supply: queues", 0);
 
 /* A guest that changes nodes all the time is followed, but does not keep the
  * datapath busy. */
@@ -113,9 +114,4 @@ test_moves(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         node = !node;
     }
 }
-
-const struct vhost_test supply_tests[] = {
-    { "supply-queues", test_queues, false },
-    { "supply-moves", test_moves, false },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_moves, "supply-moves", "supply: moves to another node", 0);

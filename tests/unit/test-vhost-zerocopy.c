@@ -179,6 +179,7 @@ test_receive(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_receive, "zerocopy-receive", "zero-copy: received", TEST_DPDK);
 
 /* Buffers go back in order if they can, and out of order if they must. */
 static void
@@ -227,6 +228,8 @@ test_order(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_order, "zerocopy-order",
+           "zero-copy: order of buffers", TEST_DPDK);
 
 /* However much is held, the guest can go on. */
 static void
@@ -275,6 +278,8 @@ test_starvation(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_starvation, "zerocopy-starvation",
+           "zero-copy: packets that are held", TEST_DPDK);
 
 /* A guest that makes a buffer available again that it has not got back. */
 static void
@@ -300,6 +305,8 @@ test_overcommitted(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     stop_zerocopy();
     finish();
 }
+VHOST_TEST(test_overcommitted, "zerocopy-overcommitted",
+           "zero-copy: overcommitted ring", TEST_DPDK);
 
 /* The guest gets everything back when its ring stops, and packets are still
  * there when it does not. */
@@ -355,6 +362,7 @@ test_stop(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_stop, "zerocopy-stop", "zero-copy: ring stops", TEST_DPDK);
 
 static void
 replace_memory(struct vhost_mapping *new)
@@ -423,6 +431,8 @@ test_new_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_new_memory, "zerocopy-new-memory",
+           "zero-copy: guest's memory changes", TEST_DPDK);
 
 /* A port appears that cannot read the guest's memory. */
 static void
@@ -439,6 +449,8 @@ test_obstacle(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     stop_zerocopy();
     finish();
 }
+VHOST_TEST(test_obstacle, "zerocopy-obstacle",
+           "zero-copy: a port that cannot read the memory", TEST_DPDK);
 
 /* Another thread frees the mbufs, in an order of its own. */
 
@@ -524,6 +536,8 @@ test_threads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_threads, "zerocopy-threads",
+           "zero-copy: other threads", TEST_DPDK);
 
 /* Mappings: of files, at offsets, and of which the guest takes pages away. */
 static void
@@ -587,6 +601,7 @@ test_mapping(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     close(fd);
     free(table);
 }
+VHOST_TEST(test_mapping, "zerocopy-mapping", "zero-copy: mappings", 0);
 
 /* Returns how often the guest's memory is mapped. */
 static unsigned int
@@ -673,17 +688,5 @@ test_no_mapping(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     free(path);
     close(fd);
 }
-
-const struct vhost_test zerocopy_tests[] = {
-    { "zerocopy-receive", test_receive, true },
-    { "zerocopy-order", test_order, true },
-    { "zerocopy-starvation", test_starvation, true },
-    { "zerocopy-overcommitted", test_overcommitted, true },
-    { "zerocopy-stop", test_stop, true },
-    { "zerocopy-new-memory", test_new_memory, true },
-    { "zerocopy-obstacle", test_obstacle, true },
-    { "zerocopy-threads", test_threads, true },
-    { "zerocopy-mapping", test_mapping, false },
-    { "zerocopy-no-mapping", test_no_mapping, false },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_no_mapping, "zerocopy-no-mapping",
+           "zero-copy: memory that cannot be mapped", 0);

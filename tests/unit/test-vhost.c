@@ -31,24 +31,36 @@
 #include "vhost-config.h"
 #include "vhost-mempool.h"
 
-static const struct vhost_test *const areas[] = {
-    config_tests, socket_tests, mempool_tests, message_tests, session_tests,
-    port_tests, placement_tests, qos_tests, rxtx_tests, show_tests, supply_tests,
-    virtq_tests, virtq_hostile_tests, offload_tests, native_tests,
-    zerocopy_tests, dma_tests, loop_tests,
-};
+static struct vhost_test *tests;
+static struct vhost_test **last_test = &tests;
+
+void
+register_test(struct vhost_test *test)
+{
+    *last_test = test;
+    last_test = &test->next;
+}
 
 static const struct vhost_test *
 find_test(const char *name)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(areas); i++) {
-        for (const struct vhost_test *test = areas[i]; test->name; test++) {
-            if (!strcmp(test->name, name)) {
-                return test;
-            }
+    for (const struct vhost_test *test = tests; test; test = test->next) {
+        size_t len = strcspn(test->name, " ");
+
+        if (len == strlen(name) && !memcmp(test->name, name, len)) {
+            return test;
         }
     }
     ovs_fatal(0, "there is no test \"%s\"", name);
+}
+
+static void
+list_tests(void)
+{
+    for (const struct vhost_test *test = tests; test; test = test->next) {
+        printf("%s\t%s\t%s\n", test->name, test->title ? test->title : "",
+               test->flags & TEST_PARALLEL ? "parallel" : "");
+    }
 }
 
 /* DPDK without hugepages, PCI devices, privileges, or files. */
@@ -99,7 +111,11 @@ main(int argc, char *argv[])
 
     set_program_name(argv[0]);
     if (argc < 2) {
-        ovs_fatal(0, "usage: %s TEST [ARGUMENT...]", program_name);
+        ovs_fatal(0, "usage: %s --list | TEST [ARGUMENT...]", program_name);
+    }
+    if (!strcmp(argv[1], "--list")) {
+        list_tests();
+        return 0;
     }
     setenv("OVS_RUNDIR", path_of(""), 1);
     vlog_set_levels(NULL, VLF_FILE, VLL_DBG);
@@ -114,7 +130,7 @@ main(int argc, char *argv[])
 
     test = find_test(argv[1]);
     use_library_data_path();
-    if (test->needs_dpdk) {
+    if (test->flags & TEST_DPDK) {
         start_dpdk();
     }
     test->run(argc - 1, argv + 1);

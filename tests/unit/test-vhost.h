@@ -7,6 +7,7 @@
 /* Unit tests of the provider: "test-vhost TEST [ARGUMENT...]" runs one test in
  * a process of its own, with librte_vhost, NUMA and the supply of memory
  * stubbed (stub-rte-vhost.h, stub-memory.h).
+ * "test-vhost --list" prints the name, title and keywords of all.
  *
  * A test that fails says what it found and exits with a nonzero status.  It
  * leaves its files in the current directory. */
@@ -14,34 +15,46 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "openvswitch/compiler.h"
+
 struct dp_packet;
 struct dp_packet_batch;
 struct netdev;
 
-struct vhost_test {
-    const char *name;
-    void (*run)(int argc, char *argv[]);        /* argv[0] is the name. */
-    bool needs_dpdk;
+/* VHOST_TEST(FUNCTION, NAME, TITLE, FLAGS), after FUNCTION, is all that
+ * registers a test: "make check" runs "test-vhost NAME" under "unit - TITLE".
+ * NAME may have arguments, and FUNCTION several NAMEs.  With NULL for TITLE,
+ * vhost-unit.at says what is run.
+ *
+ * list-tests.awk reads the macro: it begins its line, and the strings are not
+ * split. */
+#define VHOST_TEST(FUNCTION, NAME, TITLE, FLAGS) \
+    VHOST_TEST_AT(__LINE__, FUNCTION, NAME, TITLE, FLAGS)
+#define VHOST_TEST_AT(LINE, ...) VHOST_TEST__(LINE, __VA_ARGS__)
+#define VHOST_TEST__(LINE, FUNCTION, NAME, TITLE, FLAGS)                \
+    OVS_CONSTRUCTOR(register_test_##LINE) {                             \
+        static struct vhost_test test = {                               \
+            FUNCTION, NAME, TITLE, FLAGS, NULL                          \
+        };                                                              \
+                                                                        \
+        register_test(&test);                                           \
+    }
+
+enum {
+    TEST_DPDK = 1 << 0,         /* Needs DPDK. */
+    TEST_PARALLEL = 1 << 1,     /* Keyword "parallel": needs two threads at
+                                 * a time. */
 };
 
-extern const struct vhost_test config_tests[];
-extern const struct vhost_test dma_tests[];
-extern const struct vhost_test socket_tests[];
-extern const struct vhost_test mempool_tests[];
-extern const struct vhost_test loop_tests[];
-extern const struct vhost_test message_tests[];
-extern const struct vhost_test session_tests[];
-extern const struct vhost_test native_tests[];
-extern const struct vhost_test zerocopy_tests[];
-extern const struct vhost_test offload_tests[];
-extern const struct vhost_test placement_tests[];
-extern const struct vhost_test port_tests[];
-extern const struct vhost_test qos_tests[];
-extern const struct vhost_test rxtx_tests[];
-extern const struct vhost_test show_tests[];
-extern const struct vhost_test supply_tests[];
-extern const struct vhost_test virtq_tests[];
-extern const struct vhost_test virtq_hostile_tests[];
+struct vhost_test {
+    void (*run)(int argc, char *argv[]);        /* argv[0] is the name. */
+    const char *name;
+    const char *title;
+    unsigned int flags;
+    struct vhost_test *next;
+};
+
+void register_test(struct vhost_test *);
 
 /* Checks. */
 #define CHECK(CONDITION) \
@@ -74,8 +87,7 @@ const char *path_of(const char *name);
 /* Configuration: pairs of keys and values, ended by NULL. */
 void init_config(const char *key, ...);
 bool update_config(const char *key, ...);
-int set_options(struct netdev *, char **errp, const char *key, ...)
-   ;
+int set_options(struct netdev *, char **errp, const char *key, ...);
 char *status_of(const struct netdev *, const char *key);
 long long int counter_of(const struct netdev *, const char *name);
 

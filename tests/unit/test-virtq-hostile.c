@@ -507,6 +507,7 @@ test_hostile(int argc OVS_UNUSED, char *argv[])
         finish();
     }
 }
+VHOST_TEST(test_hostile, "virtq-hostile", NULL, 0);
 
 /* Good buffers before a bad one are not lost. */
 static void
@@ -530,6 +531,8 @@ test_good_before_bad(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         finish();
     }
 }
+VHOST_TEST(test_good_before_bad, "virtq-good-before-bad",
+           "hostile: good before bad", 0);
 
 /* All descriptors of a packed ring say that they are available, also when the
  * device has come round: no more are taken than the ring has. */
@@ -559,6 +562,8 @@ test_packed_overfull(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_fault("it has more entries than fit");
     finish();
 }
+VHOST_TEST(test_packed_overfull, "virtq-packed-overfull",
+           "hostile: packed ring overfull", 0);
 
 /* The guest changes what was read already: descriptors flip between good and
  * bad while they are fetched.  What comes out is good. */
@@ -621,6 +626,8 @@ test_double_fetch(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         finish();
     }
 }
+VHOST_TEST(test_double_fetch, "virtq-double-fetch",
+           "hostile: double fetch", TEST_PARALLEL);
 
 /* A guest that changes the layout while it is stopped: what was left in the
  * old ring is no danger to the new one. */
@@ -645,12 +652,5 @@ test_other_layout(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         finish();
     }
 }
-
-const struct vhost_test virtq_hostile_tests[] = {
-    { "virtq-hostile", test_hostile, false },
-    { "virtq-good-before-bad", test_good_before_bad, false },
-    { "virtq-packed-overfull", test_packed_overfull, false },
-    { "virtq-double-fetch", test_double_fetch, false },
-    { "virtq-other-layout", test_other_layout, false },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_other_layout, "virtq-other-layout",
+           "hostile: the other layout", 0);

@@ -124,6 +124,7 @@ test_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!guest_memory_add(&m, 100, 1, b));
     CHECK(guest_memory_at(&m, 7, 1) == a + 7);
 }
+VHOST_TEST(test_memory, "virtq-memory", "virtqueues: the guest's memory", 0);
 
 /* Rings that are refused. */
 
@@ -222,6 +223,7 @@ test_init(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         finish();
     }
 }
+VHOST_TEST(test_init, "virtq-init", "virtqueues: what is refused", 0);
 
 /* Transfers. */
 
@@ -429,6 +431,8 @@ test_transfer(int argc, char *argv[])
         test_transfer_of(packed, size, packed ? size - 1 : 65536 - size / 2);
     }
 }
+VHOST_TEST(test_transfer, "virtq-transfer split", "virtqueues: split", 0);
+VHOST_TEST(test_transfer, "virtq-transfer packed", "virtqueues: packed", 0);
 
 /* All indices of a split ring, once round, which the sizes above do not
  * reach. */
@@ -442,6 +446,7 @@ test_indices(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     transfer(&shape, 70000);
     finish();
 }
+VHOST_TEST(test_indices, "virtq-indices", "virtqueues: all indices", 0);
 
 /* Makes a buffer of 'n' segments available, the last two of which are one
  * descriptor's if 'across'. */
@@ -497,6 +502,7 @@ test_ids(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_ids, "virtq-ids", "virtqueues: packed, any identifier", 0);
 
 /* Buffers in more pieces than a burst has room for: it ends before one that
  * does not fit.  One that never does is a fault. */
@@ -526,6 +532,7 @@ test_segments(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         guest_destroy(&guest);
     }
 }
+VHOST_TEST(test_segments, "virtq-segments", "virtqueues: many segments", 0);
 
 /* Stopping and going on, with buffers taken but not returned. */
 static void
@@ -569,6 +576,7 @@ test_resume(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         finish();
     }
 }
+VHOST_TEST(test_resume, "virtq-resume", "virtqueues: stopped and resumed", 0);
 
 /* The log of what the device writes. */
 
@@ -662,6 +670,7 @@ test_log(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         finish();
     }
 }
+VHOST_TEST(test_log, "virtq-log", "virtqueues: dirty log", 0);
 
 /* Notifications.
  *
@@ -742,6 +751,8 @@ test_split_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         finish();
     }
 }
+VHOST_TEST(test_split_calls, "virtq-split-calls",
+           "virtqueues: notifications, split", 0);
 
 /* Packed rings: the same, with every index and wrap counter. */
 static void
@@ -784,6 +795,8 @@ test_packed_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         finish();
     }
 }
+VHOST_TEST(test_packed_calls, "virtq-packed-calls",
+           "virtqueues: notifications, packed", 0);
 
 /* Packed rings, with two chains of two descriptors each: only the first of
  * each is written, but the device has passed all four. */
@@ -820,6 +833,8 @@ test_packed_chain_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
     finish();
 }
+VHOST_TEST(test_packed_chain_calls, "virtq-packed-chain-calls",
+           "virtqueues: notifications, packed chains", 0);
 
 /* Notifications are wanted or not, whatever is where. */
 static void
@@ -851,6 +866,8 @@ test_plain_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         finish();
     }
 }
+VHOST_TEST(test_plain_calls, "virtq-plain-calls",
+           "virtqueues: notifications, plain", 0);
 
 /* Driver and device, step by step in every order.
  *
@@ -967,20 +984,5 @@ test_interleavings(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* Not all the time, but often. */
     CHECK(n_sleeps > 1000);
 }
-
-const struct vhost_test virtq_tests[] = {
-    { "virtq-memory", test_memory, false },
-    { "virtq-init", test_init, false },
-    { "virtq-transfer", test_transfer, false },
-    { "virtq-indices", test_indices, false },
-    { "virtq-segments", test_segments, false },
-    { "virtq-ids", test_ids, false },
-    { "virtq-resume", test_resume, false },
-    { "virtq-log", test_log, false },
-    { "virtq-split-calls", test_split_calls, false },
-    { "virtq-packed-calls", test_packed_calls, false },
-    { "virtq-packed-chain-calls", test_packed_chain_calls, false },
-    { "virtq-plain-calls", test_plain_calls, false },
-    { "virtq-interleavings", test_interleavings, false },
-    { NULL, NULL, false },
-};
+VHOST_TEST(test_interleavings, "virtq-interleavings",
+           "virtqueues: notifications, in every order", 0);
