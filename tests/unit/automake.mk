@@ -7,19 +7,23 @@ include tests/unit/plugins/automake.mk
 check_PROGRAMS += tests/test-vhost
 tests_test_vhost_SOURCES = \
 	lib/netdev-vhost-plugin.c \
+	tests/unit/native-fixture.c \
+	tests/unit/native-fixture.h \
+	tests/unit/session-fixture.c \
+	tests/unit/session-fixture.h \
 	tests/unit/stub-memory.c \
 	tests/unit/stub-memory.h \
 	tests/unit/stub-rte-vhost.c \
 	tests/unit/stub-rte-vhost.h \
+	tests/unit/test-guest-memory.c \
 	tests/unit/test-vhost-config.c \
+	tests/unit/test-vhost-datapath-native.c \
 	tests/unit/test-vhost-dma.c \
+	tests/unit/test-vhost-iotlb.c \
 	tests/unit/test-vhost-loop.c \
+	tests/unit/test-vhost-mapping.c \
 	tests/unit/test-vhost-mempool.c \
 	tests/unit/test-vhost-message.c \
-	tests/unit/native-fixture.c \
-	tests/unit/native-fixture.h \
-	tests/unit/test-vhost-native.c \
-	tests/unit/test-vhost-zerocopy.c \
 	tests/unit/test-vhost-offload.c \
 	tests/unit/test-vhost-placement.c \
 	tests/unit/test-vhost-port.c \
@@ -29,6 +33,8 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-show.c \
 	tests/unit/test-vhost-socket.c \
 	tests/unit/test-vhost-supply.c \
+	tests/unit/test-vhost-tally.c \
+	tests/unit/test-vhost-zerocopy.c \
 	tests/unit/test-vhost.c \
 	tests/unit/test-vhost.h \
 	tests/unit/test-virtq-hostile.c \

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 The netdev-vhost Authors. */
+
+#ifndef SESSION_FIXTURE_H
+#define SESSION_FIXTURE_H 1
+
+/* Sessions without ports, for tests: the netdev, a port without a socket of
+ * its own, is there to be told of changes. */
+
+#include <stdbool.h>
+
+#include "vhost-session.h"
+
+struct netdev;
+struct rte_mempool;
+
+extern struct netdev *netdev;
+
+struct vhost_session *open_session(const char *name);
+
+/* Connects a guest with 'n_pairs' pairs of virtqueues to 'session'. */
+int connect_guest(const struct vhost_session *, unsigned int n_pairs);
+
+/* What the device does with a virtqueue. */
+bool rxq_enabled(struct vhost_device *, unsigned int);
+int txq_target(const struct vhost_session *, unsigned int);
+
+struct rte_mempool *make_mempool(void);
+
+#endif /* session-fixture.h */
