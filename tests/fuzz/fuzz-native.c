@@ -7,8 +7,8 @@
  * What must hold whatever the guest does: all mbufs come home; a packet from
  * the guest is wholly in its mbuf, and its offload request wholly in the
  * packet; no more packets are moved than was asked for; a queue with a fault
- * says so and stands still.  With zero-copy, some packets are kept for a while,
- * and nothing of them is left in the end. */
+ * says so and stops.  With zero-copy, some packets are kept for a while, and
+ * nothing of them is left in the end. */
 
 #include <config.h>
 #undef NDEBUG

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 The netdev-vhost Authors. */
 
-/* Fuzzer of offload requests: a guest's virtio-net header and packet on their way
- * through the switch, to a port that takes no offloads and to another guest.
+/* Fuzzer of offload requests: a guest's virtio-net header and packet on their
+ * way through the switch, to a port that takes no offloads and to another
+ * guest.
  *
  * What must hold is what Open vSwitch's own code asserts, its parser and what
- * completes checksums and cuts segments for a port; besides: a checksum that was
- * asked for is right in the end, segments are as long as the request says, and
- * there are no more of them than the packet has bytes for.
+ * completes checksums and cuts segments for a port; besides: a checksum that
+ * was asked for is right in the end, segments are as long as the request says,
+ * and there are no more of them than the packet has bytes for.
  *
- * An input is a byte of switches (enum), the ten bytes of the header, the number
- * of zeros to append in units of 256 bytes, and the packet. */
+ * An input is a byte of switches (enum), the ten bytes of the header, the
+ * number of zeros to append in units of 256 bytes, and the packet. */
 
 #include <config.h>
 #undef NDEBUG
@@ -56,8 +57,8 @@ static uint8_t *memory;
 static struct dp_packet packet;
 static struct rte_mbuf *const mbuf = &packet.mbuf;
 
-/* Makes 'packet' of 'len' bytes at 'data' and 'n_zeros' more, with inaccessible
- * memory behind them. */
+/* Makes 'packet' of 'len' bytes at 'data' and 'n_zeros' more, followed by
+ * inaccessible memory. */
 static void
 make_packet(const uint8_t *data, size_t len, size_t n_zeros)
 {
@@ -218,8 +219,8 @@ travel(unsigned int switches)
     }
 }
 
-/* Does what librte_vhost does before vhost_offload_from_library(): tells of the
- * checksum of a header that it knows, and of segments. */
+/* Sets the flags that librte_vhost sets before vhost_offload_from_library():
+ * for the checksum of a header that it knows, and for segments. */
 static void
 library_flags(void)
 {

@@ -39,7 +39,8 @@ mac() {             # GUEST [DEVICE-NUMBER]
     printf '52:54:00:00:%02x:%02x\n' "${2:-0}" "$(number_of "$1")"
 }
 
-# boot NAME client|server|tap:PORT[,queues=N][,PROPERTY=VALUE...]... [-- OPTION...]
+# boot NAME client|server|tap:PORT[,queues=N][,PROPERTY=VALUE...]...
+#      [-- OPTION...]
 # Boots a guest whose device N is the other end of the Nth port, with these
 # properties of QEMU's virtio-net-pci, and these options of QEMU's beside the
 # usual ones.
@@ -79,26 +80,32 @@ accelerator() {
 
 # Of the kernel.
 command_line() {    # GUEST
-    echo "console=ttyS0 panic=-1 mitigations=off no_timer_check ipv6.disable=1" \
-        "guest_number=$(number_of "$1") ${kernel_arguments-}"
+    echo "console=ttyS0 panic=-1 mitigations=off no_timer_check" \
+        "ipv6.disable=1 guest_number=$(number_of "$1") ${kernel_arguments-}"
 }
 
 # QEMU's options for one device.
 nic() {             # GUEST N SPECIFICATION
-    local port=${3#*:} properties='' queues
+    local port=${3#*:} properties='' queues netdev
     queues=$(expr "$3," : '.*,queues=\([0-9]*\),')
     properties=$(echo "$port" | sed 's/^[^,]*//; s/,queues=[0-9]*//')
     port=$run/${port%%,*}
     case $3 in
         client:*) echo "-chardev socket,id=port$2,path=$port,server=on" ;;
-        server:*) echo "-chardev socket,id=port$2,path=$port,reconnect-ms=100" ;;
+        server:*)
+            echo "-chardev socket,id=port$2,path=$port,reconnect-ms=100" ;;
     esac
     case $3 in
-        tap:*) echo "-netdev tap,id=net$2,ifname=${port##*/},script=no,downscript=no" ;;
-        *) echo "-netdev vhost-user,id=net$2,chardev=port$2,queues=${queues:-1}" ;;
+        tap:*)
+            netdev=tap,id=net$2,ifname=${port##*/},script=no,downscript=no ;;
+        *)
+            netdev=vhost-user,id=net$2,chardev=port$2,queues=${queues:-1} ;;
     esac
-    test -z "$queues" || properties=",mq=on,vectors=$((2 * queues + 2))$properties"
-    echo "-device virtio-net-pci,netdev=net$2,mac=$(mac "$1" "$2"),romfile=$properties"
+    echo "-netdev $netdev"
+    test -z "$queues" ||
+        properties=",mq=on,vectors=$((2 * queues + 2))$properties"
+    properties="mac=$(mac "$1" "$2"),romfile=$properties"
+    echo "-device virtio-net-pci,netdev=net$2,$properties"
 }
 
 # up GUEST...: waits until these guests have booted.
@@ -158,7 +165,8 @@ pings() {
 explain_loss() {    # FROM TO
     local port
     for port in $(ovs-vsctl list-ports br0); do
-        port_stats "$port" | sed -n "s/=0$/&/; t; /good_packets\|drop\|notif\|held\|iotlb/s/^/$port: /p"
+        port_stats "$port" | sed -n "s/=0$/&/; t
+            /good_packets\|drop\|notif\|held\|iotlb/s/^/$port: /p"
     done
     appctl dpif-netdev/pmd-rxq-show
     appctl dpctl/dump-flows -m
@@ -184,7 +192,8 @@ howto() {           # NAME
     awk -v mark=".. suite: $1" '
         $0 == mark { found = 1 }
         found && /^    / { print substr($0, 5); n++ }
-        n && /^[^ ]/ { exit }' "$abs_top_srcdir"/Documentation/howto/guests/*.rst |
+        n && /^[^ ]/ { exit }' \
+        "$abs_top_srcdir"/Documentation/howto/guests/*.rst |
         sed "s,/run/,$run/,g; s,^ovs-appctl,& -t $run/vs.ctl,"
 }
 
@@ -266,8 +275,8 @@ generate() {        # FROM TO COUNT SIZE [DEVICE-NUMBER = 0]
 
 # fill_rings FROM TO: three times, TO stands still until its ring is full.  The
 # switch stands still too until FROM has filled its own ring, so that it then
-# has batches of 32 packets, and there is room for a part of one of them, unless
-# the room is a multiple of 32.
+# has batches of 32 packets, and there is room for a part of one of them,
+# unless the room is a multiple of 32.
 fill_rings() {
     local n
     n=$(($(ring_size "$1") + 149))
@@ -288,7 +297,8 @@ ring_size() {       # GUEST
 # What the switch dropped because a guest's buffers are too small for it, or
 # used up.
 large_drops() {      # PORT
-    echo $(($(port_stat "$1" ovs_tx_small_buffer_drops) + $(port_stat "$1" ovs_tx_failure_drops)))
+    echo $(($(port_stat "$1" ovs_tx_small_buffer_drops) +
+            $(port_stat "$1" ovs_tx_failure_drops)))
 }
 
 # Packets on each of the guest's queues, as "10 12".
@@ -486,9 +496,9 @@ except TimeoutError:
 PYTHON
 } 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 
-# round_trips FROM TO DEVICE-NUMBER: how many a second, with packets of 64 bytes,
-# of which the next one is sent when the answer to the last one is there.  Guests
-# that are sent as much as possible drop most of it under emulation.
+# round_trips FROM TO DEVICE-NUMBER: how many a second, with packets of 64
+# bytes: each is sent when the answer to the one before is there.  Guests that
+# are sent as much as possible drop most of it under emulation.
 round_trips() {
     in_guest "$1" "/bin/ping -q -f -c 500 -s 22 $(address "$2" "$3")" \
         | sed -n 's/^500 .*, 500 received,.*time \([0-9]*\)ms/\1/p' \
@@ -525,7 +535,8 @@ CONF
     { cat /etc/group; echo "libvirt-qemu:x:0:"; } > "$run/libvirt/group"
     (unshare --mount sh -c "
          for dir in /etc /run /var/cache /var/lib /var/log; do
-             mkdir -p \$dir/libvirt && mount -t tmpfs libvirt \$dir/libvirt || exit
+             mkdir -p \$dir/libvirt &&
+                 mount -t tmpfs libvirt \$dir/libvirt || exit
          done
          for file in passwd group; do
              mount --bind $run/libvirt/\$file /etc/\$file || exit

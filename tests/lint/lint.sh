@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # lint.sh SOURCE-DIRECTORY COMPILER-OPTION...: runs those checkers over the
-# source in git that are installed, from the build directory.  What they are not
-# asked, and why, is all here.  The last line of the output is
+# source in git that are installed, from the build directory.  What they are
+# not asked, and why, is all here.  The last line of the output is
 #
 #     N passed, N failed, N skipped
 
@@ -46,8 +46,8 @@ if ! git -C "$top" rev-parse 2> /dev/null; then
     finish
 fi
 
-# Licences.  debian/copyright has that of the others: texts, what programs write
-# or read, what is made of other sources.
+# Licences.  debian/copyright has that of the others: texts, what programs
+# write or read, what is made of other sources.
 licences() {
     local unmarked
     unmarked=$(files grep -L SPDX-License-Identifier -- . \
@@ -62,8 +62,8 @@ licences() {
 check git licences
 
 # Python.
-mapfile -t python < <({ files grep -lE '^#!.*python'; files ls-files '*.py'; } \
-    | sort -u)
+mapfile -t python < <(
+    { files grep -lE '^#!.*python'; files ls-files '*.py'; } | sort -u)
 check pyflakes3 pyflakes3 "${python[@]}"
 
 # Shell.  Variables of the sourced parts (*.sh) are those of Autotest and of
@@ -105,8 +105,8 @@ check cppcheck cppcheck "${cppcheck_options[@]}" "${c[@]}"
 # - mt-unsafe: strerror() and the like, in tests and with one thread only;
 # - optin.performance.Padding: of which we have few;
 # - valist.Uninitialized does not see that va_start() was called;
-# - unix.Malloc does not see that what LIST_FOR_EACH_POP has freed was taken out
-#   of the list before;
+# - unix.Malloc does not see that what LIST_FOR_EACH_POP has freed was taken
+#   out of the list before;
 # - suspicious-memory-comparison: of copies, made with memcpy();
 # - not-null-terminated-result: of bytes that are no strings;
 # - core.*, in tests: that check() returns only if the condition is true.

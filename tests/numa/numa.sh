@@ -71,7 +71,8 @@ reset_switch() {
 # With the settings that the database has by now.  Guests of client ports come
 # back when they are told to start again.
 restart_switch() {
-    appctl exit --cleanup && wait_until 60 is_gone "$(cat "$run/state/vswitchd.pid")" &&
+    appctl exit --cleanup &&
+        wait_until 60 is_gone "$(cat "$run/state/vswitchd.pid")" &&
         (cd "$run/state" && start_vswitchd)
 }
 
@@ -80,7 +81,8 @@ restart_switch() {
 # hugepages NODE [N]: has the kernel keep N hugepages there until the group
 # ends, or prints how many there are.
 hugepages() {
-    local file=/sys/devices/system/node/node$1/hugepages/hugepages-2048kB/nr_hugepages
+    local file=/sys/devices/system/node/node$1
+    file=$file/hugepages/hugepages-2048kB/nr_hugepages
     if test $# = 1; then
         cat "$file"
         return
@@ -100,7 +102,10 @@ placement() {
     if test "${VHOST_STOCK:-no}" = yes; then
         numa=$(status "$1" numa)
         pool=$(pool_head "$1" socket_id=)
-        case $pmds$pool in *[!$numa\ ]*) verdict=remote ;; *) verdict=local ;; esac
+        case $pmds$pool in
+            *[!$numa\ ]*) verdict=remote ;;
+            *) verdict=local ;;
+        esac
     else
         ovs-vsctl --if-exists get Interface "$1" status:numa \
             status:mempool_numa status:placement | sed 's/"//g' > placement
@@ -137,8 +142,8 @@ page_nodes() {
     cut -d: -f1 pages
 }
 
-# has_advice PORT TEXT...: do the verdict of PORT in its status and the log have
-# these texts?
+# has_advice PORT TEXT...: do the verdict of PORT in its status and the log
+# have these texts?
 has_advice() {
     local port=$1 text
     status "$port" placement > verdict
@@ -151,7 +156,8 @@ has_advice() {
 
 # What the switch logs when vh1's guest, on node 1, gets a PMD thread of node
 # 0.
-no_pmd="no available .non-isolated. pmd thread on numa node 1. Port 'vh1' rx queue 0 will be assigned to a pmd on numa node 0"
+no_pmd="no available .non-isolated. pmd thread on numa node 1. Port 'vh1'"
+no_pmd="$no_pmd rx queue 0 will be assigned to a pmd on numa node 0"
 
 # has_moved SOCKET NODE: has librte_vhost moved its structures there?
 has_moved() {
@@ -198,7 +204,9 @@ is_no_leak() {
 
 # moves_are_smooth < REPLY of "guests moves": no second of silence, in order?
 moves_are_smooth() {
-    awk -F'silence | s, |, ' '{ ok = $3 < 1 && / 0 reordered$/ } END { exit !ok }'
+    awk -F'silence | s, |, ' '
+        { ok = $3 < 1 && / 0 reordered$/ }
+        END { exit !ok }'
 }
 
 # Guests.
@@ -226,7 +234,8 @@ add_guest() {       # PORT client|server [QUEUES]
 start_testpmd() {
     local guest=$1 node=$2 path=${3#*:} server='' memory
     test "${3%:*}" = server || server=,server=1
-    memory=$(per_node 0 | awk -v node="$node" -F, -v OFS=, '{ $(node + 1) = 64; print }')
+    memory=$(per_node 0 |
+        awk -v node="$node" -F, -v OFS=, '{ $(node + 1) = 64; print }')
     rm -f "$run/$guest.in"
     mkfifo "$run/$guest.in"
     numactl --cpunodebind="$node" --membind="$node" stdbuf -oL dpdk-testpmd \
@@ -244,7 +253,10 @@ start_testpmd() {
 # start_qemu N NODE client|server: guest N on port dpdkvhostuserN, with its
 # memory and its threads on NODE.  It pings the other one.
 start_qemu() {
-    local path=$run/dpdkvhostuser$1 server=''
+    local path=$run/dpdkvhostuser$1 server='' memory device addresses
+    memory="memory-backend-memfd,id=memory,size=192M,hugetlb=on,prealloc=on"
+    device=virtio-net-pci,netdev=net,mac=52:54:00:00:00:0$1,romfile=,vectors=0
+    addresses="address=10.0.0.1$1 peer=10.0.0.1$((1 - $1))"
     rm -f "guest$1.log"
     if test "$3" = client; then
         server=,server=on
@@ -253,15 +265,16 @@ start_qemu() {
     # Under emulation, QEMU 7.2 crashes when the device starts with MSI-X, and
     # leaves memory barriers out if there can be one CPU only.
     numactl --cpunodebind="$2" --membind="$2" \
-        qemu-system-x86_64 -name "VM$1" -accel tcg -cpu max -m 192 -smp 1,maxcpus=2 \
-        -nodefaults -display none -no-reboot \
-        -kernel "$NUMA_GUEST_IMAGE/vmlinuz" -initrd "$NUMA_GUEST_IMAGE/initrd" \
-        -append "console=ttyS0 quiet address=10.0.0.1$1 peer=10.0.0.1$((1 - $1))" \
-        -object "memory-backend-memfd,id=memory,size=192M,hugetlb=on,prealloc=on,host-nodes=$2,policy=bind" \
+        qemu-system-x86_64 -name "VM$1" -accel tcg -cpu max -m 192 \
+        -smp 1,maxcpus=2 -nodefaults -display none -no-reboot \
+        -kernel "$NUMA_GUEST_IMAGE/vmlinuz" \
+        -initrd "$NUMA_GUEST_IMAGE/initrd" \
+        -append "console=ttyS0 quiet $addresses" \
+        -object "$memory,host-nodes=$2,policy=bind" \
         -numa node,memdev=memory \
         -chardev "socket,id=port,path=$path$server" \
         -netdev vhost-user,id=net,chardev=port \
-        -device "virtio-net-pci,netdev=net,mac=52:54:00:00:00:0$1,romfile=,vectors=0" \
+        -device "$device" \
         -serial "file:guest$1.log" > "qemu$1.log" 2>&1 < /dev/null &
     echo $! > "guest$1.pid"
     on_exit "end KILL guest$1.pid qemu-system-x86"
@@ -288,16 +301,18 @@ walk() {
     eval "$(walk_text "$1")"
 }
 
-# is_as_documented FILE: what is in "stdout" and in a file of the documentation,
-# but for what is different each time.
+# is_as_documented FILE: what is in "stdout" and in a file of the
+# documentation, but for what is different each time.
 is_as_documented() {
     local file
     for file in "$abs_top_srcdir/Documentation/howto/$1" stdout; do
-        sed 's/\(usage\|overhead\): .*/\1: N/; s/memory [0-9]*:[0-9]*,/memory N,/
+        sed 's/\(usage\|overhead\): .*/\1: N/
+             s/memory [0-9]*:[0-9]*,/memory N,/
              s/data path: [^ ]*$/data path: N/
              s/0x00[0-9a-f]*/ADDRESS/; s/  *[0-9]* of \([0-9]\)/ N of \1/
              s/\( of 256\)  *[^ ]*  *[^ ]*\(  *[0-9]  [tC]\)/\1 RATES\2/
-             s/ovs-vhost-[0-9a-f]*-n\([0-9]\)-[0-9]*/ovs-vhost-N-n\1-N/' "$file" > "${file##*/}.plain"
+             s/ovs-vhost-[0-9a-f]*-n\([0-9]\)-[0-9]*/ovs-vhost-N-n\1-N/' \
+            "$file" > "${file##*/}.plain"
     done
     diff "$1.plain" stdout.plain
 }

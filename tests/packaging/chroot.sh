@@ -31,8 +31,8 @@ make_chroot() {
         > "$root/etc/apt/apt.conf.d/machine"
     # No service starts by itself.
     printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
-    # The userspace datapath needs none of the kernel's modules; virtual machines
-    # ask for files.
+    # The userspace datapath needs none of the kernel's modules; virtual
+    # machines ask for files.
     printf '%s\n' '#!/bin/sh' \
         'case "$*" in *--show-depends*) exec /usr/sbin/modprobe "$@" ;; esac' \
         > "$root/usr/local/sbin/modprobe"

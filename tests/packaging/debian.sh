@@ -14,9 +14,9 @@ usage() {
 usage: ${0##*/} SOURCE DIR RELEASE [STAGE...]
 
 Runs utilities/ovs-vhost-check of SOURCE, the contents of a distribution
-tarball, in a chroot of Debian's RELEASE, which has the release's compiler, Open
-vSwitch and DPDK.  The kernel is this machine's.  Leaves the logs in DIR.  Needs
-root and Debian's mirror.  The last line of the output is
+tarball, in a chroot of Debian's RELEASE, which has the release's compiler,
+Open vSwitch and DPDK.  The kernel is this machine's.  Leaves the logs in DIR.
+Needs root and Debian's mirror.  The last line of the output is
 
     N passed, N failed, N skipped
 

@@ -188,7 +188,8 @@ forwards() {
 }
 
 sent() {
-    in_root ovs-ofctl dump-ports br0 p0 | sed -n 's/.*tx pkts=\([0-9]*\),.*/\1/p'
+    in_root ovs-ofctl dump-ports br0 p0 \
+        | sed -n 's/.*tx pkts=\([0-9]*\),.*/\1/p'
 }
 
 has_sent() {

@@ -328,7 +328,8 @@ flow_packets() {
 
 # The switch's mempools of mbufs, by name.
 pools() {
-    appctl netdev-dpdk/get-mempool-info | sed -n 's/^mempool <\(ovs[^>]*\)>.*/\1/p'
+    appctl netdev-dpdk/get-mempool-info |
+        sed -n 's/^mempool <\(ovs[^>]*\)>.*/\1/p'
 }
 
 # Guests.
@@ -350,7 +351,8 @@ start_guest() {
             # testpmd does not replace what a killed one has left.
             rm -f "$run/${path%%,*}" ;;
         esac
-        vdevs="$vdevs --vdev=net_virtio_user$n,path=$run/${path%%,*},queue_size=1024$args"
+        vdevs="$vdevs --vdev=net_virtio_user$n,path=$run/${path%%,*}"
+        vdevs="$vdevs,queue_size=1024$args"
         echo "$1" >> "$guest.ports"
         n=$((n + 1))
         shift
@@ -374,12 +376,14 @@ start_guest() {
 ready() {
     local guest port queues
     for guest in "$@"; do
-        wait_until 15 grep -qs '^testpmd>' "$guest.log" || { cat "$guest.log"; return 1; }
+        wait_until 15 grep -qs '^testpmd>' "$guest.log" ||
+            { cat "$guest.log"; return 1; }
         while read -r port; do
             queues=$(expr "$port," : '.*,queues=\([0-9]*\),') || queues=1
             port=${port#*:}
             port=${port%%,*}
-            wait_until 15 is_ready "$port" "$queues" || { echo "$port"; return 1; }
+            wait_until 15 is_ready "$port" "$queues" ||
+                { echo "$port"; return 1; }
         done < "$guest.ports"
     done
 }
@@ -442,8 +446,8 @@ can_trace() {
         { echo "the plugin has no probes: needs systemtap-sdt-dev"; return 1; }
 }
 
-# trace SCRIPT: runs utilities/usdt/SCRIPT.bt on the switch until the group ends,
-# from when it returns, with its output in SCRIPT.log.
+# trace SCRIPT: runs utilities/usdt/SCRIPT.bt on the switch until the group
+# ends, from when it returns, with its output in SCRIPT.log.
 trace() {
     bpftrace -p "$(cat vswitchd.pid)" "$abs_top_srcdir/utilities/usdt/$1.bt" \
         > "$1.log" 2>&1 &
@@ -470,7 +474,8 @@ own_hugepages() {   # PID
 
 # Shared mappings of the switch that are not its own memory: those of guests.
 foreign_mappings() {
-    grep ' rw-s ' "/proc/$(cat vswitchd.pid)/maps" | grep -vc 'memfd:seg_[0-9]*-'
+    grep ' rw-s ' "/proc/$(cat vswitchd.pid)/maps" |
+        grep -vc 'memfd:seg_[0-9]*-'
 }
 
 # Mbufs of PORT's pool that are in use.
@@ -521,7 +526,8 @@ PYTHON
 }
 
 tap_rx_packets() {  # DEVICE
-    in_netns cat /proc/net/dev | awk -v device="$1:" '$1 == device { print $3 }'
+    in_netns cat /proc/net/dev |
+        awk -v device="$1:" '$1 == device { print $3 }'
 }
 
 # A socket file that nobody listens on.

@@ -4,12 +4,13 @@
 
     vhost_user_hostile.py PID RUNDIR client|server [CASE...]
 
-PID is the switch.  It attacks the port whose socket is RUNDIR/victim, of this type, case by case.
-The switch returns what the guest of this port sends to it.  After each case an
-honest guest must be able to use the port.  All the time, two honest guests on
-the ports "left" and "right", of type client, which are wired to each other,
-must not lose a frame nor wait long for one, and a third one on the client port
-"other", which returns frames too, must be able to come and go.
+PID is the switch.  It attacks the port whose socket is RUNDIR/victim, of this
+type, case by case.  The switch returns what the guest of this port sends to
+it.  After each case an honest guest must be able to use the port.  All the
+time, two honest guests on the ports "left" and "right", of type client, which
+are wired to each other, must not lose a frame nor wait long for one, and a
+third one on the client port "other", which returns frames too, must be able to
+come and go.
 
 After each case, the switch must hold no more file descriptors, threads and
 memory of DPDK's than before.

@@ -4,11 +4,11 @@
 
     vhost_user_offloads.py FROM TO [library]
 
-FROM and TO are sockets of "dpdkvhostuserclient" ports.  The guest on FROM sends
-each packet below; the switch must send what comes from there to TO.  What
-arrives there is checked: the checksum that was asked for is right, segments are
-no longer than was asked for, and what is to be dropped does not come.  With
-"library", only what librte_vhost's data path knows is checked.
+FROM and TO are sockets of "dpdkvhostuserclient" ports.  The guest on FROM
+sends each packet below; the switch must send what comes from there to TO.
+What arrives there is checked: the checksum that was asked for is right,
+segments are no longer than was asked for, and what is to be dropped does not
+come.  With "library", only what librte_vhost's data path knows is checked.
 
 The last line of the output is "dropped N completed N", what the port FROM must
 have counted.
@@ -72,7 +72,8 @@ class Packet:
         self.field = self.start + offset
         if self.field + 2 <= len(self.frame):
             inner = TCP if inside else protocol
-            pseudo = add_up(addresses + struct.pack('!HH', size - inside, inner))
+            pseudo = add_up(addresses
+                            + struct.pack('!HH', size - inside, inner))
             struct.pack_into('!H', self.frame, self.field, pseudo)
         self.header = struct.pack('<BBHHHH', flags, gso,
                                   self.l4 + 20 if gso else 0, gso_size,
@@ -107,8 +108,8 @@ def packets(has_tso):
     yield Packet('one tag', 'passed on', tcp(), tags=DOT1Q)
     yield Packet('one service tag', 'passed on', tcp(), tags=DOT1AD)
     yield Packet('two tags', 'completed', tcp(), tags=DOT1AD + DOT1Q)
-    yield Packet('two tags, IPv6', 'completed', udp(), UDP, offset=6, ipv6=True,
-                 tags=DOT1Q + DOT1Q)
+    yield Packet('two tags, IPv6', 'completed', udp(), UDP, offset=6,
+                 ipv6=True, tags=DOT1Q + DOT1Q)
     yield Packet('destination options', 'completed',
                  b'\6\0\1\4\0\0\0\0' + tcp(), DSTOPTS, ipv6=True, inside=8)
     yield Packet('inside of VXLAN', 'completed', vxlan + tcp(), UDP,

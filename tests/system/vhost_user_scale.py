@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one more vhost-user port costs, the more there are.
 
-    vhost_user_scale.py run PID DIR N FILE [stock]  measures, writes FILE (JSON)
+    vhost_user_scale.py run PID DIR N FILE [stock]  measures, writes JSON FILE
     vhost_user_scale.py table FILE                  shows it
     vhost_user_scale.py plot SVG FILE...            draws it
     vhost_user_scale.py idle PID DIR N...           what idle ports cost
@@ -10,11 +10,11 @@
 Ports are added to bridge br0 one after the other, up to N, each with a guest
 that is there for good and whose packets are received.  On the way, guests of
 ports that there are already go and come, ports move to other sockets, and are
-removed and added.  In the end, all ports are removed.  For each event, the time
-is taken until its packet has gone through, or its command has returned, and the
-CPU that the switch, process PID, spent meanwhile without polling: in its main
-thread, in those of librte_vhost, in others but PMD threads.  DIR is for
-sockets.  Open vSwitch's own provider cannot move a port ("stock").
+removed and added.  In the end, all ports are removed.  For each event, the
+time is taken until its packet has gone through, or its command has returned,
+and the CPU that the switch, process PID, spent meanwhile without polling: in
+its main thread, in those of librte_vhost, in others but PMD threads.  DIR is
+for sockets.  Open vSwitch's own provider cannot move a port ("stock").
 
 "idle" adds N ports without guests, then guests that do nothing, and tells how
 much CPU the PMD threads and the others take with several values of

@@ -5,14 +5,15 @@
     vhost_user_soak.py SECONDS RUNDIR [SEED]
 
 The switch has bridge br0 with client ports p0 to p3 and the bond of b0 and b1,
-a tunnel port "vxlan" that leads to port t0 of another bridge, and port "mirror",
-all with a guest, all with zero-copy.  Guests send packets of all kinds, also
-fragments of which the rest never comes.  They check every byte of those that
-they receive.  The one on p3 rewrites its packets all the time.
+a tunnel port "vxlan" that leads to port t0 of another bridge, and port
+"mirror", all with a guest, all with zero-copy.  Guests send packets of all
+kinds, also fragments that are never completed.  They check every byte of those
+that they receive.  The one on p3 rewrites its packets all the time.
 
 Every now and then something happens: other flows, a policer, a mirror, a guest
-that does not receive, resets, disconnects, gets more memory or loses it, a port
-that goes and comes.  At the end, every guest must get all of its buffers back.
+that does not receive, resets, disconnects, gets more memory or loses it, a
+port that goes and comes.  At the end, every guest must get all of its buffers
+back.
 
 Prints what has happened, and the seed, for a run with the same decisions.
 """
@@ -46,7 +47,8 @@ ACTIONS = (
     'output:p1,output:vxlan,output:p2',
     'sample(probability=32768,collector_set_id=1),output:p1',
     'controller(max_len=128),output:p2', 'meter:1,output:p0',
-    'push_mpls:0x8847,output:p1', 'set_field:02:00:00:00:00:99->eth_dst,NORMAL',
+    'push_mpls:0x8847,output:p1',
+    'set_field:02:00:00:00:00:99->eth_dst,NORMAL',
     'encap(nsh(md_type=1)),encap(ethernet),output:p0', 'drop',
 )
 IP_ACTIONS = (

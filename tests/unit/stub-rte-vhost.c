@@ -1089,8 +1089,8 @@ change_translations(int vid, struct vhost_iotlb_msg *iotlb, bool of_rings)
     return result == RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
-/* IOTLB_MSG, to forget translations, also those of the rings.  Returns the size
- * that the library gets to see. */
+/* IOTLB_MSG, to forget translations, also those of the rings.  Returns the
+ * size that the library gets to see. */
 uint64_t
 guest_invalidate(int vid, uint64_t address, uint64_t size)
 {
@@ -1103,8 +1103,8 @@ guest_invalidate(int vid, uint64_t address, uint64_t size)
     return iotlb.size;
 }
 
-/* IOTLB_MSG, that page 'address' is at 'user_address'.  Returns false if it was
- * refused. */
+/* IOTLB_MSG, that page 'address' is at 'user_address'.  Returns false if it
+ * was refused. */
 bool
 guest_translate(int vid, uint64_t address, uint64_t user_address)
 {

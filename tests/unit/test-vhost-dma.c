@@ -174,7 +174,8 @@ test_vfio(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     add_nameless_port(1);
     vhost_dma_run();
-    CHECK_STR(vhost_dma_obstacle(&a), "a new DPDK port has not been checked yet");
+    CHECK_STR(vhost_dma_obstacle(&a),
+              "a new DPDK port has not been checked yet");
     port_names[1] = "0000:00:10.0";
     vhost_dma_run();
     vhost_dma_wait();

@@ -189,8 +189,8 @@ test_round_trip(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
         /* The sum of addresses, length and protocol, also with segments. */
         sum = add_up(0, data() + l3 + (ipv6 ? 8 : 12), ipv6 ? 32 : 8);
-        sum = add_up(sum, (uint8_t[]) { 0, 200, 0, protocols[i / 16].protocol },
-                     4);
+        sum = add_up(sum,
+                     (uint8_t[]) { 0, 200, 0, protocols[i / 16].protocol }, 4);
         if (protocols[i / 16].protocol != IPPROTO_SCTP) {
             CHECK_INT(word_at(l4 + hdr.csum_offset), sum);
         }
@@ -227,8 +227,8 @@ test_round_trip(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 VHOST_TEST(test_round_trip, "offload-round-trip",
            "offloads: there and back", 0);
 
-/* Checks that the checksum that 'hdr' asks for is completed in the packet, which
- * is otherwise left alone. */
+/* Checks that the checksum that 'hdr' asks for is completed in the packet,
+ * which is otherwise left alone. */
 static void
 check_completed(const struct virtio_net_hdr *hdr)
 {
@@ -443,8 +443,8 @@ test_invalid(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                   VHOST_OFFLOAD_INVALID);
     }
 
-    /* A TCP header that is too short, or too long for the packet; a total length
-     * of nothing but IP. */
+    /* A TCP header that is too short, or too long for the packet; a total
+     * length of nothing but IP. */
     for (unsigned int len = 0; len < 16; len++) {
         make(&untagged, false, IPPROTO_TCP, 30);
         hdr = segment_request(false, 100);

@@ -99,7 +99,8 @@ test_pmd(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* No PMD there: the lowest CPU gets one. */
     update_config("pmd-cpu-mask", "0x2", NULL);
     check_verdict(&p, "the PMD of rx queue 0 (CPU 1, node 0)",
-                  "ovs-vsctl set Open_vSwitch . other_config:pmd-cpu-mask=0x6");
+                  "ovs-vsctl set Open_vSwitch . "
+                  "other_config:pmd-cpu-mask=0x6");
     queues[3].cpu = 0;
     queues[3].cpu_node = 0;
     update_config("pmd-cpu-mask", "13", NULL);

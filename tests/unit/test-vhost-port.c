@@ -355,7 +355,8 @@ test_live_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
      * it. */
     set_path(netdev, path_of("s1"));
     CHECK(reconfigure(netdev));
-    CHECK_HAS(status_of(netdev, "config_error"), "is already used by port vhu1");
+    CHECK_HAS(status_of(netdev, "config_error"),
+              "is already used by port vhu1");
     CHECK_STR(status_of(netdev, "socket"), path_of("s2"));
     CHECK(has_carrier(netdev));
     pass_time(1000);
@@ -370,7 +371,8 @@ test_live_client(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(reconfigure(netdev));
     netdev_close(other);
     set_path(netdev, path_of("s3"));
-    CHECK_HAS(status_of(netdev, "config_error"), "is already used by port vhu1");
+    CHECK_HAS(status_of(netdev, "config_error"),
+              "is already used by port vhu1");
     CHECK(reconfigure(netdev));
     CHECK_STR(status_of(netdev, "config_error"), NULL);
     CHECK_STR(status_of(netdev, "socket"), path_of("s3"));

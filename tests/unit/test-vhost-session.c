@@ -679,8 +679,8 @@ check_vring(int vid, uint32_t request, uint32_t vring, uint32_t num,
     check_message(vid, request, state, sizeof state, reason);
 }
 
-/* What librte_vhost could not cope with, from a guest whose rings are in use or
- * not. */
+/* What librte_vhost could not cope with, from a guest whose rings are in use
+ * or not. */
 static void
 test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
@@ -851,8 +851,8 @@ test_memory_lost(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     forget_log();
     CHECK_INT(guest_message(vid, VHOST_REQUEST_GET_FEATURES, NULL, 0),
               RTE_VHOST_MSG_RESULT_ERR);
-    CHECK_LOGGED("the connection is closed, because the guest's memory could not "
-                 "be mapped");
+    CHECK_LOGGED("the connection is closed, because the guest's memory could "
+                 "not be mapped");
     CHECK(!vhost_session_device(session));
     connect_guest(session, 1);
     CHECK(vhost_session_device(session));

@@ -99,7 +99,7 @@ struct netdev *open_port(const char *name, const char *type);
 struct netdev *open_client(const char *name, const char *path);
 bool reconfigure(struct netdev *);
 
-/* Checks that there are 'n' mempools when those that nobody needs are freed. */
+/* Checks that there are 'n' mempools once those without a user are freed. */
 void check_mempools(unsigned int n);
 
 /* Checks that nothing of librte_vhost's and of sessions is left. */

@@ -401,8 +401,8 @@ take(unsigned int n, unsigned int n_segments)
     virtq_take(&vq, &burst, n);
 }
 
-/* The identifiers of buffers in a packed ring are the driver's alone: they need
- * not be less than the ring's size (virtio 1.2, 2.8.6). */
+/* The identifiers of buffers in a packed ring are the driver's alone: they
+ * need not be less than the ring's size (virtio 1.2, 2.8.6). */
 static void
 test_ids(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
