@@ -114,6 +114,8 @@ EXTRA_DIST += $(TESTSUITE_AT) \
 	tests/fake-qemu \
 	tests/guests-setup \
 	tests/guests_control.py \
+	tests/lint/style.py \
+	tests/lint/words \
 	tests/pool_pages.py \
 	tests/system-guests.sh \
 	tests/system-numa.sh \
