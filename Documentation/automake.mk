@@ -30,6 +30,8 @@ DOC_SOURCE = \
 	Documentation/howto/vhost-user.rst \
 	Documentation/howto/zero-copy.rst \
 	Documentation/index.rst \
+	Documentation/internals/coding-style.rst \
+	Documentation/internals/first-change.rst \
 	Documentation/internals/operation.rst \
 	Documentation/internals/patches.rst \
 	Documentation/internals/testing.rst \

@@ -13,4 +13,6 @@ EXTRA_DIST += \
 	debian/openvswitch-switch-vhost.postinst \
 	debian/openvswitch-switch-vhost.prerm \
 	debian/rules \
-	debian/source/format
+	debian/source/format \
+	debian/tests/control \
+	debian/tests/port

@@ -141,7 +141,8 @@ unpack_backports() {
 hugepages_dir=/sys/kernel/mm/hugepages/hugepages-2048kB
 
 free_hugepages() {
-    echo $(( $(< $hugepages_dir/free_hugepages) - $(< $hugepages_dir/resv_hugepages) ))
+    local dir=$hugepages_dir
+    echo $(( $(< $dir/free_hugepages) - $(< $dir/resv_hugepages) ))
 }
 
 # add_hugepages MIB: adds 2-MiB hugepages until MIB are free.
@@ -255,7 +256,7 @@ end_switch() {
     end_process switch
 }
 
-# Virtual machines: Debian's kernel, of which nothing is installed, and busybox.
+# Virtual machines: Debian's kernel, which is not installed, and busybox.
 
 # make_image PACKAGE INIT MODULE...: makes $images/vmlinuz, the kernel that
 # Debian's metapackage stands for, and $images/initrd, in which the function
@@ -315,7 +316,8 @@ add_programs() {
     shift
     for file in "$@"; do
         cp "$file" "$dir/bin"
-        ldd "$file" | grep -o '/[^ ]*' | xargs -rI '{}' cp -L --parents '{}' "$dir"
+        ldd "$file" | grep -o '/[^ ]*' \
+            | xargs -rI '{}' cp -L --parents '{}' "$dir"
     done
 }
 
@@ -354,11 +356,12 @@ life_seconds=${OVS_VHOST_LIFE_SECONDS:-60}
 # choose_accelerator QEMU FILE: writes "kvm" or "tcg" to FILE, and why to its
 # second line.  OVS_VHOST_ACCEL has the last word.  With a directory in
 # OVS_VHOST_RUN_DIR, $images/vmlinuz is booted only the first time, and the
-# choice is kept there for whoever comes next.
+# choice is kept there for the next caller.
 choose_accelerator() {
     local known=${OVS_VHOST_RUN_DIR:+$OVS_VHOST_RUN_DIR/accelerator}
     case ${OVS_VHOST_ACCEL-} in
-    kvm|tcg) printf '%s\n' "$OVS_VHOST_ACCEL" "OVS_VHOST_ACCEL says so" > "$2" ;;
+    kvm|tcg)
+        printf '%s\n' "$OVS_VHOST_ACCEL" "OVS_VHOST_ACCEL says so" > "$2" ;;
     ?*) die "OVS_VHOST_ACCEL=$OVS_VHOST_ACCEL: expected kvm or tcg" ;;
     *)
         if [[ -n $known && -s $known ]]; then
@@ -377,20 +380,24 @@ show_accelerator() {
 
 # compare_accelerators QEMU: prints the better one, and why on another line.
 compare_accelerators() {
-    local tcg kvm
+    local tcg kvm kernel="it boots the kernel in"
     if [[ ! -e $kvm_device ]]; then
         printf '%s\n' tcg "there is no $kvm_device"
     elif ! tcg=$(boot_time "$1" tcg $((life_seconds * 1000))); then
-        printf '%s\n' kvm "emulation does not boot the kernel in $life_seconds s"
+        printf '%s\n' kvm \
+            "emulation does not boot the kernel in $life_seconds s"
     elif kvm=$(boot_time "$1" kvm $((tcg / 2))); then
-        printf '%s\n' kvm "it boots the kernel in $(seconds "$kvm") s, emulation in $(seconds "$tcg") s"
+        printf '%s\n' kvm \
+            "$kernel $(seconds "$kvm") s, emulation in $(seconds "$tcg") s"
     else
-        printf '%s\n' tcg "it boots the kernel in $(seconds "$tcg") s, KVM not in half of that"
+        printf '%s\n' tcg \
+            "$kernel $(seconds "$tcg") s, KVM not in half of that"
     fi
 }
 
 # boot_time QEMU ACCELERATOR LIMIT: prints the ms that it takes to boot
-# $images/vmlinuz.  Fails after LIMIT ms, or if QEMU or the kernel does not work.
+# $images/vmlinuz.  Fails after LIMIT ms, or if QEMU or the kernel does not
+# work.
 boot_time() {
     local console start status=0
     console=$(mktemp -t ovs-vhost-boot.XXXXXX)

@@ -2,7 +2,10 @@
 
 dist_noinst_SCRIPTS += tests/lint/lint.sh
 # See "make docs-check".
-EXTRA_DIST += tests/lint/check-reference.py
+EXTRA_DIST += \
+	tests/lint/check-reference.py \
+	tests/lint/style.py \
+	tests/lint/words
 
 # Static checkers: see there.
 lint: openvswitch/.built

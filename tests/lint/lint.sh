@@ -61,6 +61,12 @@ licences() {
 }
 check git licences
 
+# Lines, files, functions, words.
+style() {
+    python3 "$top/tests/lint/style.py" "$top"
+}
+check style style
+
 # Python.
 mapfile -t python < <(
     { files grep -lE '^#!.*python'; files ls-files '*.py'; } | sort -u)
