@@ -30,7 +30,7 @@ LAYERS = [
     ('Netdev and port', 'reconfiguration, demand; published device (RCU)', [
         [('netdev-vhost.c', 'the two netdev classes', 'main pmd'),
          ('vhost-port.c, -ports.c', 'configuration; periodic work', 'main'),
-         ('vhost-port-status.c', 'status, warnings', 'main pmd'),
+         ('vhost-port-status.c, -port-qos.c', 'status; limits', 'main pmd'),
          ('vhost-show.c, -show-text.c', 'netdev-vhost/show', 'main')],
         [('vhost-rxtx.c, -offload.c', 'bursts of packets', 'pmd'),
          ('vhost-meter.c, -policer.c, -qos.c', 'limits', 'pmd main'),
