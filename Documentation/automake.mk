@@ -32,8 +32,12 @@ DOC_SOURCE = \
 	Documentation/index.rst \
 	Documentation/internals/coding-style.rst \
 	Documentation/internals/first-change.rst \
+	Documentation/internals/architecture.svg \
+	Documentation/internals/draw-pictures.py \
+	Documentation/internals/glossary.rst \
 	Documentation/internals/operation.rst \
 	Documentation/internals/patches.rst \
+	Documentation/internals/sequence.svg \
 	Documentation/internals/testing.rst \
 	Documentation/internals/versions.rst \
 	Documentation/performance.rst \
@@ -51,15 +55,22 @@ EXTRA_DIST += $(DOC_SOURCE)
 
 SPHINXBUILD = sphinx-build
 
-# The reference and the source say the same.
+draw_pictures = python3 $(srcdir)/Documentation/internals/draw-pictures.py
+
+# The reference matches the source, and the pictures what draws them.
 docs-check: docs-html
 	python3 $(srcdir)/tests/lint/check-reference.py $(srcdir)
+	$(draw_pictures) --check $(srcdir)/Documentation/internals
 
-# Warnings are errors: a page that nobody links to, a link to nowhere.
+# Draws the pictures of internals/operation.rst again.
+docs-pictures:
+	$(draw_pictures) $(srcdir)/Documentation/internals
+
+# Warnings are errors: a page without a link to it, a broken link.
 docs-html docs-man docs-text: docs-%: $(DOC_SOURCE)
 	$(SPHINXBUILD) -q -W --keep-going -b $* \
 	    -d Documentation/_build/doctrees/$* $(srcdir)/Documentation \
 	    Documentation/_build/$*
 CLEAN_DIRS += Documentation/_build
 
-.PHONY: docs-check docs-html docs-man docs-text
+.PHONY: docs-check docs-html docs-man docs-pictures docs-text
