@@ -11,8 +11,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-config.c \
 	lib/vhost-config.h \
 	lib/vhost-conn.c \
+	lib/vhost-datapath-library.c \
 	lib/vhost-datapath-native.c \
-	lib/vhost-datapath-rte.c \
 	lib/vhost-datapath.h \
 	lib/vhost-device.c \
 	lib/vhost-device.h \

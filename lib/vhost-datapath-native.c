@@ -21,6 +21,7 @@
 
 #include "dp-packet.h"
 #include "openvswitch/usdt-probes.h"
+#include "vhost-device.h"
 #include "vhost-guard.h"
 #include "vhost-mapping.h"
 #include "vhost-offload.h"
@@ -104,8 +105,8 @@ pass_fault_on(struct vhost_queue *q, struct virtq *vq)
     }
 }
 
-/* Has 'q' stand still if memory that was accessed is lost: that of 'device', or
- * the mapping of its zero-copy state 'zc', which may be NULL. */
+/* Has 'q' stand still if memory that was accessed is lost: that of 'device',
+ * or the mapping of its zero-copy state 'zc', which may be NULL. */
 static inline void
 check_memory(const struct vhost_device *device, struct vhost_queue *q,
              const struct vhost_zerocopy *zc)
@@ -190,14 +191,15 @@ attach_large_buffer(struct rte_mbuf *mbuf, uint32_t len)
     return true;
 }
 
-/* Makes 'mbuf' point to the packet in 'buffer', if it is in one piece and worth
- * it.  Returns its slot, or VHOST_ZEROCOPY_NO_SLOT if it is to be copied.
+/* Makes 'mbuf' point to the packet in 'buffer', if it is in one piece and
+ * worth it.  Returns its slot, or VHOST_ZEROCOPY_NO_SLOT if it is to be
+ * copied.
  *
  * The packet must fit into the mbuf's own buffer, with room around it: that is
- * where it moves when the switch adds to it.  It must be at an even address, as
- * everybody expects of headers.  What 'hdr' asks for must neither change the
- * packet nor have it cut into segments: the switch would look at its lengths
- * again. */
+ * where it moves when the switch adds to it.  It must be at an even address,
+ * as everybody expects of headers.  What 'hdr' asks for must neither change
+ * the packet nor have it cut into segments: the switch would look at its
+ * lengths again. */
 static inline uint16_t
 attach_packet(const struct vhost_device *device, struct vhost_zerocopy *zc,
               const struct virtq_burst *burst,

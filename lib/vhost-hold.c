@@ -10,7 +10,7 @@
 #include "dp-packet.h"
 #include "ovs-rcu.h"
 #include "util.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-stats.h"
 
 /* Time between two attempts, in microseconds. */

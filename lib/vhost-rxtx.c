@@ -19,7 +19,7 @@
 #include "packets.h"
 #include "util.h"
 #include "vhost-compat.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-hold.h"
 #include "vhost-offload.h"
 #include "vhost-policer.h"

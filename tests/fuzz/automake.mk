@@ -28,6 +28,7 @@ fuzz_native_sources = \
 fuzz_headers = \
 	lib/guest-memory.h \
 	lib/vhost-datapath.h \
+	lib/vhost-device.h \
 	lib/vhost-dma.h \
 	lib/vhost-guard.h \
 	lib/vhost-mapping.h \
