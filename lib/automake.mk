@@ -12,7 +12,10 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-config.h \
 	lib/vhost-conn.c \
 	lib/vhost-datapath-library.c \
+	lib/vhost-datapath-native-rx.c \
+	lib/vhost-datapath-native-tx.c \
 	lib/vhost-datapath-native.c \
+	lib/vhost-datapath-native.h \
 	lib/vhost-datapath.h \
 	lib/vhost-device.c \
 	lib/vhost-device.h \
