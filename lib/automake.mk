@@ -11,8 +11,11 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-config.c \
 	lib/vhost-config.h \
 	lib/vhost-conn.c \
+	lib/vhost-datapath-library.c \
+	lib/vhost-datapath-native-rx.c \
+	lib/vhost-datapath-native-tx.c \
 	lib/vhost-datapath-native.c \
-	lib/vhost-datapath-rte.c \
+	lib/vhost-datapath-native.h \
 	lib/vhost-datapath.h \
 	lib/vhost-device.c \
 	lib/vhost-device.h \

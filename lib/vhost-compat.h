@@ -4,8 +4,8 @@
 #ifndef VHOST_COMPAT_H
 #define VHOST_COMPAT_H 1
 
-/* What differs between the versions of Open vSwitch and DPDK that the plugin is
- * built with.  No other file asks for a version.
+/* What differs between the versions of Open vSwitch and DPDK that the plugin
+ * is built with.  No other file asks for a version.
  *
  * The constants may be used in "if": what is not for this version is compiled
  * and left out. */
@@ -24,8 +24,9 @@
 #define OVS_SINCE(MAJOR, MINOR) (OVS_VERSION_NUMBER >= 100 * (MAJOR) + (MINOR))
 
 /* Since 3.2, Open vSwitch leaves checksums to any netdev that says that it
- * completes them, and completes them itself for others.  Before, it did so with
- * userspace-tso-enable only, and dropped what a netdev could not complete. */
+ * completes them, and completes them itself for others.  Before, it did so
+ * with userspace-tso-enable only, and dropped what a netdev could not
+ * complete. */
 #define VHOST_CHECKSUMS_ALWAYS OVS_SINCE(3, 2)
 
 /* Since 3.3, get_config() of struct netdev_class returns options that
@@ -45,8 +46,8 @@
 #define vhost_set_memory_locked() set_memory_locked()
 #endif
 
-/* Returns the flags NETDEV_TX_* of a port whose guest negotiated 'features', or
- * 0 if it has no guest.  'tso' says whether userspace-tso-enable is set. */
+/* Returns the flags NETDEV_TX_* of a port whose guest negotiated 'features',
+ * or 0 if it has no guest.  'tso' says whether userspace-tso-enable is set. */
 static inline uint64_t
 vhost_tx_offloads(uint64_t features, bool tso)
 {
@@ -118,20 +119,20 @@ vhost_copy_packet_fields(struct dp_packet *dst, const struct dp_packet *src)
 #define VHOST_NEW_VRING_STATS
 #endif
 
-/* What rte_version() says of the releases of this DPDK with which all of it was
- * tested, the latest first. */
+/* What rte_version() says of the releases of this DPDK with which all of it
+ * was tested, the latest first. */
 #if RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0)
 #define VHOST_TESTED_DPDK { "DPDK 24.11.8" }
 #else
 #define VHOST_TESTED_DPDK { "DPDK 22.11.11" }
 #endif
 
-/* Since 24.11.8 at the latest, librte_vhost does not map more of anything than its
- * size says.  Before, it did, for example of devices that have none. */
+/* Since 24.11.8 at the latest, librte_vhost does not map more of anything than
+ * its size says.  Before, it did, for example of devices that have none. */
 #define VHOST_COMPARES_FILE_SIZE (RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0))
 
-/* Bytes of a message that librte_vhost shows us, with the largest payload that it
- * knows (sizeof(VhostUserMsg)). */
+/* Bytes of a message that librte_vhost shows us, with the largest payload that
+ * it knows (sizeof(VhostUserMsg)). */
 #define VHOST_MESSAGE_SIZE 644
 
 #endif /* vhost-compat.h */

@@ -22,8 +22,8 @@
 /* Returns the NUMA node on which most rings of connection 'vid' are, or
  * VHOST_NODE_UNKNOWN.
  *
- * rte_vhost_get_numa_node() is not an answer: it is the node of a structure
- * of the library, which stays where it was made when DPDK has no memory on the
+ * rte_vhost_get_numa_node() is not used: it returns the node of a structure of
+ * the library, which stays where it was allocated if DPDK has no memory on the
  * guest's node. */
 static int
 find_node(int vid)
@@ -42,8 +42,8 @@ find_node(int vid)
 
 /* Creates a device for connection 'vid', in memory of its node if possible,
  * with a reference of its own to 'mapping', which may be NULL.  'library_only'
- * says that librte_vhost's data path is to be used, 'large_packets' that they
- * may be longer than an mbuf's buffer. */
+ * says that librte_vhost's data path is to be used, 'large_packets' that
+ * packets may be longer than an mbuf's buffer. */
 struct vhost_device *
 vhost_device_create(int vid, bool library_only, bool large_packets,
                     const struct guest_memory *memory,
@@ -67,7 +67,7 @@ vhost_device_create(int vid, bool library_only, bool large_packets,
     rte_vhost_get_negotiated_features(vid, &device->features);
     device->datapath = (library_only
                         || vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
-                        ? &vhost_datapath_rte : &vhost_datapath_native);
+                        ? &vhost_datapath_library : &vhost_datapath_native);
     if (device->datapath->can_zero_copy) {
         device->mapping = vhost_mapping_ref(mapping);
     }
@@ -81,7 +81,7 @@ vhost_device_create(int vid, bool library_only, bool large_packets,
     return device;
 }
 
-/* Frees 'device', which nobody reads. */
+/* Frees 'device', which no thread can reach. */
 void
 vhost_device_free(struct vhost_device *device)
 {
@@ -95,9 +95,9 @@ vhost_device_free(struct vhost_device *device)
     numa_free(device, sizeof *device);
 }
 
-/* Frees 'device', which has been withdrawn and moves no packets any more, when
- * nobody reads it.  What still waits to be sent to it is counted in
- * 'counters'. */
+/* Frees 'device', which has been withdrawn and no longer moves packets, after
+ * a grace period.  Packets that still wait to be sent to it are dropped and
+ * counted in 'counters'. */
 void
 vhost_device_destroy(struct vhost_device *device,
                      struct vhost_counters *counters)
@@ -134,9 +134,13 @@ vhost_device_start(struct vhost_device *device, unsigned int vring,
     }
 }
 
-/* Takes virtqueues away from the data path.  Returns true if its threads may go
- * on using them until they have quiesced.  'is_locked' says that librte_vhost
- * holds the locks of all virtqueues. */
+/* Takes virtqueues away from the data path.  Returns true if its threads may
+ * use them until they have quiesced.
+ *
+ * Unless 'is_locked' is true, this waits for bursts that are under way in
+ * librte_vhost, and the session's mutex must not be held.  'is_locked' says
+ * that there is no need to: the library holds the locks of all virtqueues, or
+ * the session is being closed. */
 bool
 vhost_device_suspend(struct vhost_device *device, unsigned int first,
                      unsigned int n, bool is_locked)
@@ -153,8 +157,8 @@ vhost_device_suspend(struct vhost_device *device, unsigned int first,
     return wait;
 }
 
-/* Gives all of their buffers back to the guest, when the virtqueues are not
- * used any more. */
+/* Gives all buffers of the virtqueues, which are no longer used, back to the
+ * guest. */
 void
 vhost_device_stop(struct vhost_device *device, unsigned int first,
                   unsigned int n)
@@ -177,8 +181,8 @@ vhost_device_hand_back(struct vhost_device *device, unsigned int first,
     }
 }
 
-/* Notes what librte_vhost knows of the virtqueues' rings.  For the thread that
- * handles messages: in others, the library could move what it has of a virtqueue
+/* Notes what librte_vhost knows of the virtqueues' rings.  For librte_vhost's
+ * event thread: in others, the library could move its structure of a virtqueue
  * in the middle of the answer. */
 void
 vhost_device_note_rings(struct vhost_device *device, unsigned int first,

@@ -10,7 +10,7 @@
 #include "dp-packet.h"
 #include "ovs-rcu.h"
 #include "util.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-stats.h"
 
 /* Time between two attempts, in microseconds. */
@@ -52,6 +52,7 @@ slot(struct vhost_hold *hold, unsigned int i)
     return &hold->mbufs[(hold->first + i) % VHOST_HOLD_SIZE];
 }
 
+/* Frees the first 'n' packets of 'hold'. */
 static void
 remove_first(struct vhost_device *device, struct vhost_hold *hold,
              unsigned int n)
@@ -84,8 +85,8 @@ vhost_hold_drop(struct vhost_device *device, struct vhost_queue *q,
     }
 }
 
-/* Lets up to 'n' mbufs wait for 'q', and returns how many.  These are not the
- * caller's any more. */
+/* Lets up to 'n' mbufs wait for 'q', and returns how many.  These then belong
+ * to the queue. */
 uint16_t
 vhost_hold_add(struct vhost_device *device, struct vhost_queue *q,
                struct rte_mbuf **mbufs, uint16_t n,

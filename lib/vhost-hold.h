@@ -8,11 +8,11 @@
  *
  * A queue may be unable to take packets for a moment although the guest has
  * buffers in it: librte_vhost waits for an address to be translated (it drops
- * what it is to send meanwhile), or handles a message that concerns the ring.
- * The packets then wait here, in their order, for the next poll of the port or
- * the next burst.  They are few, and do not wait for long.
+ * packets that are to be sent meanwhile), or handles a message that concerns
+ * the ring.  The packets then wait here, in their order, for the next poll of
+ * the port or the next burst.  They are few, and do not wait for long.
  *
- * Whoever uses these functions holds the queue's lock, except for those that
+ * These functions are called with the queue's lock held, except for those that
  * say otherwise. */
 
 #include <stdint.h>
@@ -39,7 +39,7 @@ struct vhost_hold {
     struct rte_mbuf *mbufs[VHOST_HOLD_SIZE];
 };
 
-/* Called while nobody uses the queue. */
+/* Called while no thread uses the queue. */
 void vhost_hold_create(struct vhost_queue *);
 void vhost_hold_destroy(struct vhost_queue *);
 void vhost_hold_drop(struct vhost_device *, struct vhost_queue *,

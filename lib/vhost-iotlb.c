@@ -13,7 +13,7 @@
 #include <rte_vhost.h>
 
 #include "util.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-message.h"
 
 /* Descriptors, available ring, used ring. */

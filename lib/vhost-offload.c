@@ -47,8 +47,9 @@ static void complete_checksum(const struct virtio_net_hdr *,
                               struct rte_mbuf *);
 static uint16_t sum_pseudo_header(const struct rte_mbuf *, uint64_t l4_flag);
 
-/* Does what 'hdr', a copy of what the guest wrote, asks for: puts it into 'mbuf',
- * which has the packet in one piece, or completes the packet's checksum. */
+/* Obeys the request in 'hdr', a copy of what the guest wrote: puts it into
+ * 'mbuf', which has the packet in one piece, or completes the packet's
+ * checksum. */
 enum vhost_offload_fate
 vhost_offload_from_guest(const struct virtio_net_hdr *hdr, uint64_t features,
                          struct rte_mbuf *mbuf)
@@ -72,10 +73,10 @@ vhost_offload_from_guest(const struct virtio_net_hdr *hdr, uint64_t features,
     return fate;
 }
 
-/* Does the same for what librte_vhost says of 'mbuf' in its receive flags
- * (RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS): that it is to be cut into segments,
- * and that the checksum is missing of a header that it knows.  Others it has
- * completed. */
+/* Obeys the request that librte_vhost has put into the receive flags of 'mbuf'
+ * (RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS): that the packet is to be cut into
+ * segments, and that the checksum of a header that the library knows is
+ * missing.  The library has completed other checksums. */
 enum vhost_offload_fate
 vhost_offload_from_library(uint64_t features, struct rte_mbuf *mbuf)
 {
@@ -110,9 +111,9 @@ vhost_offload_from_library(uint64_t features, struct rte_mbuf *mbuf)
     return vhost_offload_from_guest(&hdr, features, mbuf);
 }
 
-/* Would vhost_offload_from_guest() for a packet of 'len' bytes at 'data' neither
- * change nor drop it, nor have it cut into segments?  Then the packet may be one
- * that the guest still can change. */
+/* Would vhost_offload_from_guest() neither change nor drop a packet of 'len'
+ * bytes at 'data', nor cut it into segments?  Then the packet may be one that
+ * the guest can still change. */
 bool
 vhost_offload_leaves_packet_alone(const struct virtio_net_hdr *hdr,
                                   uint64_t features, const void *data,
@@ -167,9 +168,9 @@ vhost_offload_to_guest(struct rte_mbuf *mbuf, struct virtio_net_hdr *hdr)
 
 /* Finds the headers of the 'len' bytes at 'data' up to the L4 header, by the
  * same rules as miniflow_extract() of Open vSwitch with the default of
- * other_config:vlan-limit.  Returns false for a packet in which that finds no L4
- * header, for fragments, and for IPv6 with extension headers, whose checksums
- * Open vSwitch would complete with the wrong protocol. */
+ * other_config:vlan-limit.  Returns false for a packet in which that finds no
+ * L4 header, for fragments, and for IPv6 with extension headers, whose
+ * checksums Open vSwitch would complete with the wrong protocol. */
 static bool
 find_l3(const uint8_t *data, size_t len, struct headers *h)
 {
@@ -227,8 +228,8 @@ find_l3(const uint8_t *data, size_t len, struct headers *h)
     return false;
 }
 
-/* Finds the length of the header at 'l4', which is that of 'h'.  Returns false if
- * it is not wholly there, or of a protocol without offloads. */
+/* Finds the length of the header at 'l4', which is that of 'h'.  Returns false
+ * if it is incomplete, or of a protocol without offloads. */
 static bool
 find_l4(const uint8_t *l4, struct headers *h)
 {
@@ -279,8 +280,8 @@ checksum_offset(uint64_t l4_flag)
             : offsetof(struct rte_sctp_hdr, cksum));
 }
 
-/* May, and can, the packet of 'request' be cut into segments as 'hdr' says?  If
- * so, and if there would be more than one, adds that to 'request'. */
+/* May, and can, the packet of 'request' be cut into segments as 'hdr' says?
+ * If so, and if there would be more than one, adds that to 'request'. */
 static bool
 add_segmentation(const struct virtio_net_hdr *hdr, uint64_t features,
                  struct request *request)
@@ -315,7 +316,8 @@ add_segmentation(const struct virtio_net_hdr *hdr, uint64_t features,
 }
 
 /* Decides what becomes of the request in 'hdr', of a guest that has negotiated
- * 'features', for a packet of 'len' bytes at 'data' (virtio 1.2, 5.1.6.2.1).  If it is to be passed on, stores in '*request' how. */
+ * 'features', for a packet of 'len' bytes at 'data' (virtio 1.2, 5.1.6.2.1).
+ * If it is to be passed on, stores in '*request' how. */
 static enum vhost_offload_fate
 judge(const struct virtio_net_hdr *hdr, uint64_t features, const void *data,
       size_t len, struct request *request)
@@ -342,8 +344,8 @@ judge(const struct virtio_net_hdr *hdr, uint64_t features, const void *data,
             : VHOST_OFFLOAD_COMPLETED);
 }
 
-/* Completes the checksum of the packet in 'mbuf', in which the field is, as 'hdr'
- * says.  Until now, the field has the sum of a pseudo header. */
+/* Completes the checksum of the packet in 'mbuf', in which the field is, as
+ * 'hdr' says.  Until now, the field has the sum of a pseudo header. */
 static void
 complete_checksum(const struct virtio_net_hdr *hdr, struct rte_mbuf *mbuf)
 {

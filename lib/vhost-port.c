@@ -23,7 +23,7 @@
 #include "util.h"
 #include "vhost-compat.h"
 #include "vhost-config.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-dma.h"
 #include "vhost-mempool.h"
 #include "vhost-numa.h"

@@ -19,7 +19,7 @@
 #include "packets.h"
 #include "util.h"
 #include "vhost-compat.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-hold.h"
 #include "vhost-offload.h"
 #include "vhost-policer.h"
@@ -122,8 +122,8 @@ vhost_rx_burst(struct vhost_device *device, struct vhost_queue *q,
     return 0;
 }
 
-/* Sends 'batch', which it takes over, to 'q' of 'device'.  What does not find
- * room in the ring is dropped. */
+/* Sends 'batch', which it takes over, to 'q' of 'device'.  Packets for which
+ * the ring has no room are dropped. */
 void
 vhost_tx_burst(struct vhost_device *device, struct vhost_queue *q,
                const struct vhost_tx_params *params,
@@ -209,8 +209,8 @@ send_burst(struct vhost_device *device, struct vhost_queue *q,
     return n_sent;
 }
 
-/* Can this thread allocate a burst from 'mp'?  What others have in their
- * caches is of no use to it. */
+/* Can this thread allocate a burst from 'mp'?  Mbufs in the caches of other
+ * threads do not count. */
 static bool
 can_allocate(struct rte_mempool *mp)
 {
@@ -224,8 +224,8 @@ can_allocate(struct rte_mempool *mp)
 }
 
 /* Called once in a while as long as nothing comes from 'q'.  If packets have
- * been waiting in it since an earlier call, finds out and tells why: there are
- * no mbufs, or the data path cannot make sense of the ring. */
+ * been waiting in it since an earlier call, finds out and reports why: there
+ * are no mbufs, or the data path cannot read the ring. */
 static void
 check_empty_queue(struct vhost_device *device, struct vhost_queue *q,
                   const struct vhost_rx_params *params)
@@ -242,12 +242,12 @@ check_empty_queue(struct vhost_device *device, struct vhost_queue *q,
                      "guest wait on queue %d", params->port, params->mp->name,
                      q->vring / 2);
     } else if (now - q->pending_since >= rte_get_tsc_hz()) {
-        /* librte_vhost says nothing. */
+        /* librte_vhost does not say what is wrong. */
         atomic_store_relaxed(&q->fault, "its descriptors are invalid");
     }
 }
 
-/* Tells, once, what is wrong with 'q' of port 'port'. */
+/* Reports, once, what is wrong with 'q' of port 'port'. */
 static void
 report_fault(struct vhost_queue *q, const char *port, const char *fault,
              struct vhost_counters *counters)
@@ -367,7 +367,7 @@ copy_to_mbuf(struct rte_mempool *mp, const struct dp_packet *packet)
 }
 
 /* Completes the offload request of 'packet' with the lengths of its headers.
- * Returns false if the request makes no sense. */
+ * Returns false if the request is invalid. */
 static bool
 prepare_offloads(const struct vhost_tx_params *params,
                  struct dp_packet *packet)

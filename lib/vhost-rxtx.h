@@ -8,8 +8,13 @@
  * every way to move them.
  *
  * These functions run in PMD threads (vhost_tx_burst() in others too).  They
- * know a running device's published state, not the port, do not block, and
- * allocate from mempools only. */
+ * know a running device's published state, not the port.  They wait for
+ * nothing but spinlocks: a transmit queue's, that of a policer or QoS, which
+ * the main thread takes to change its parameters, and those of librte_vhost.
+ *
+ * They allocate from mempools; only a packet from the guest that is longer
+ * than an mbuf's buffer (userspace-tso-enable) gets a buffer from DPDK's heap,
+ * with rte_malloc(). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +27,7 @@ struct vhost_policer;
 struct vhost_qos;
 struct vhost_queue;
 
-/* What a port has set for the packets that it receives... */
+/* What a port has set for the packets that it receives. */
 struct vhost_rx_params {
     struct rte_mempool *mp;             /* Nonnull. */
     struct vhost_policer *policer;      /* Null for none. */
@@ -30,7 +35,7 @@ struct vhost_rx_params {
     const char *port;                   /* Name, for messages. */
 };
 
-/* ...and for those that it sends. */
+/* What a port has set for the packets that it sends. */
 struct vhost_tx_params {
     struct rte_mempool *mp;             /* Null if there is none. */
     struct vhost_qos *qos;              /* Null for none. */
@@ -46,8 +51,8 @@ int vhost_rx_burst(struct vhost_device *, struct vhost_queue *,
 void vhost_tx_burst(struct vhost_device *, struct vhost_queue *,
                     const struct vhost_tx_params *, struct dp_packet_batch *);
 
-/* Frees all packets in 'batch' and counts them as having had nobody to go
- * to. */
+/* Frees all packets in 'batch' and counts them as dropped for lack of a guest
+ * or a queue. */
 void vhost_tx_discard(struct vhost_counters *, struct dp_packet_batch *);
 
 #endif /* vhost-rxtx.h */

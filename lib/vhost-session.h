@@ -19,7 +19,7 @@
  *                 +------ destroy_connection <-------+
  *
  * Between new_device and destroy_device, the session publishes a 'struct
- * vhost_device' to the data path (see vhost-datapath.h).  Along the way it
+ * vhost_device' to the data path (see vhost-device.h).  Along the way it
  * keeps account of how many queues, on which NUMA node, the guest wants, and
  * asks for a reconfiguration of the netdev when the port is to have them (see
  * vhost-supply.h).
@@ -57,7 +57,7 @@
 #include <sys/types.h>
 
 #include "ovs-rcu.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-supply.h"
 
 struct netdev;

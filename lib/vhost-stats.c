@@ -17,6 +17,7 @@ static const char *const vring_stat_names[] = {
 };
 BUILD_ASSERT_DECL(ARRAY_SIZE(vring_stat_names) == VHOST_N_VRING_STATS);
 
+/* Adds 'n' counters to the end of 'custom' and returns the first of them. */
 static struct netdev_custom_counter *
 append(struct netdev_custom_stats *custom, size_t n)
 {

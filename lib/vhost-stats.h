@@ -9,8 +9,10 @@
  * Two kinds: 'struct vhost_vring_stats' is what a data path counts for each
  * virtqueue, 'struct vhost_counters' is the port's own account of packets that
  * went elsewhere, one counter for each reason.  The latter may be updated by
- * any thread; it costs an atomic addition, which only packets that are dropped
- * pay for. */
+ * any thread.  An update costs an atomic addition, which is paid for packets
+ * that are dropped, bursts that are sent again or made to wait (tx_retries,
+ * tx_held), and checksums that are completed, but not for packets that simply
+ * pass. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,8 +24,8 @@
 struct netdev_custom_stats;
 struct netdev_stats;
 
-/* Counters of one virtqueue, under the names that users see behind "rx_qN_"
- * and "tx_qN_". */
+/* Counters of one virtqueue, under the names that users see after "rx_qN_" and
+ * "tx_qN_". */
 #define VHOST_VRING_STATS                               \
     VHOST_VRING_STAT(good_packets)                      \
     VHOST_VRING_STAT(good_bytes)                        \
@@ -64,7 +66,7 @@ struct vhost_rate {
     uint64_t bits;              /* Per second. */
 };
 
-/* Counters of a port, which users see behind "ovs_". */
+/* Counters of a port, whose names users see after "ovs_". */
 #define VHOST_COUNTERS                                                      \
     /* Attempts to send the rest of a burst. */                             \
     VHOST_COUNTER(tx_retries)                                               \
@@ -76,7 +78,7 @@ struct vhost_rate {
     VHOST_COUNTER(tx_qos_drops)                                             \
     /* Received, then dropped by the ingress policer. */                    \
     VHOST_COUNTER(rx_qos_drops)                                             \
-    /* Not sent: offload request that makes no sense. */                    \
+    /* Not sent: invalid offload request. */                                \
     VHOST_COUNTER(tx_invalid_hwol_drops)                                    \
     /* Not sent: no guest, port down, or no queue enabled by the guest. */  \
     VHOST_COUNTER(tx_disconnected_drops)                                    \
@@ -84,15 +86,15 @@ struct vhost_rate {
     VHOST_COUNTER(tx_no_mbuf_drops)                                         \
     /* Not sent: the guest's buffers are too small and cannot be joined. */ \
     VHOST_COUNTER(tx_small_buffer_drops)                                    \
-    /* Not sent at once, but made to wait: see vhost-hold.h... */           \
+    /* Not sent at once, but made to wait: see vhost-hold.h. */             \
     VHOST_COUNTER(tx_held)                                                  \
-    /* ...and then not sent, because it took too long. */                   \
+    /* Made to wait, then dropped, because it took too long. */             \
     VHOST_COUNTER(tx_held_drops)                                            \
-    /* Received, then dropped: nothing behind the header. */                \
+    /* Received, then dropped: no bytes after the header. */                \
     VHOST_COUNTER(rx_runt_drops)                                            \
     /* Received, then dropped: longer than an mbuf can be. */               \
     VHOST_COUNTER(rx_oversize_drops)                                        \
-    /* Received, then dropped: offload request that makes no sense. */      \
+    /* Received, then dropped: invalid offload request. */                  \
     VHOST_COUNTER(rx_invalid_hwol_drops)                                    \
     /* Received, with a checksum that no mbuf can ask for: completed. */    \
     VHOST_COUNTER(rx_completed_csums)                                       \

@@ -12,7 +12,7 @@
 #include "ovs-thread.h"
 #include "timeval.h"
 #include "util.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 
 static void refresh(struct vhost_tally *tally) OVS_REQUIRES(tally->mutex);
 static void make_room(struct vhost_tally *tally) OVS_REQUIRES(tally->mutex);

@@ -37,8 +37,8 @@ vhost_zerocopy_is_idle(const struct vhost_zerocopy *zc)
     return !n_waiting(zc) && !zc->previous;
 }
 
-/* Returns how many more buffers can be taken.  If that is 0, the guest has made
- * some available that it had not got back. */
+/* Returns how many more buffers can be taken.  If that is 0, the guest has
+ * made some available that it had not got back. */
 unsigned int
 vhost_zerocopy_room(const struct vhost_zerocopy *zc)
 {
@@ -71,7 +71,7 @@ is_busy(struct vhost_zerocopy_slot *slot)
 {
     bool busy;
 
-    /* Pairs with mark_free(): whoever had the packet has read it. */
+    /* Pairs with mark_free(): the thread that had the packet has read it. */
     atomic_read_explicit(&slot->busy, &busy, memory_order_acquire);
     return busy;
 }
@@ -149,8 +149,8 @@ collect(struct vhost_zerocopy *zc, struct virtq_buffer *dst, unsigned int max,
     return n;
 }
 
-/* Does the same for what came before 'zc', too, which is older, and lets go of
- * it when nothing waits there any more. */
+/* As collect(), but also for the state before 'zc', whose buffers are older,
+ * and which is retired when no buffer waits there. */
 static unsigned int
 collect_all(struct vhost_zerocopy *zc, struct virtq_buffer *dst,
             unsigned int max, unsigned int *n_packets)
@@ -181,7 +181,7 @@ vhost_zerocopy_collect(struct vhost_zerocopy *zc, struct virtq_buffer *dst,
     return collect_all(zc, dst, max, n_packets);
 }
 
-/* Called by whoever frees the mbuf. */
+/* Called in the thread that frees the mbuf. */
 static void
 mark_free(void *data OVS_UNUSED, void *slot_)
 {
@@ -214,9 +214,9 @@ create(struct vhost_mapping *mapping, unsigned int ring_size)
 }
 
 /* Returns the state for a ring of 'ring_size' entries (at most VIRTQ_MAX_SIZE)
- * of a guest whose memory is 'mapping'.  It takes over 'zc', which was used for
- * the ring until now, or is NULL.  Returns NULL, and leaves 'zc' alone, if too
- * much is left of former times. */
+ * of a guest whose memory is 'mapping'.  It takes over 'zc', which was used
+ * for the ring until now, or is NULL.  Returns NULL, and leaves 'zc' alone, if
+ * too much former state is still needed. */
 struct vhost_zerocopy *
 vhost_zerocopy_renew(struct vhost_zerocopy *zc, struct vhost_mapping *mapping,
                      unsigned int ring_size)
@@ -335,7 +335,7 @@ destroy(struct vhost_zerocopy *zc)
     free(zc);
 }
 
-/* Frees what is retired and not referred to any more. */
+/* Frees retired state to which no mbuf refers. */
 void
 vhost_zerocopy_sweep(void)
 {
@@ -356,7 +356,8 @@ vhost_zerocopy_sweep(void)
     }
 }
 
-/* Is there anything for vhost_zerocopy_sweep() to come back for? */
+/* Is there retired state, for which vhost_zerocopy_sweep() is to be called
+ * again? */
 bool
 vhost_zerocopy_has_retired(void)
 {

@@ -14,46 +14,46 @@
  * The buffer that it is in goes back to the guest when the mbuf is freed.  The
  * zero-copy state of a receive queue is about what is on its way:
  *
- *     vhost_zerocopy_attach()   Has an mbuf point to a packet.  Takes a slot.
+ *     vhost_zerocopy_attach()   Attaches an mbuf to a packet.  Takes a slot.
  *     vhost_zerocopy_add()      The packet's buffer is to go back later.
  *     vhost_zerocopy_collect()  Which buffers can go back now?
  *
- * Whoever frees the mbuf, in whichever thread, marks the slot.  Only the queue's
- * own thread, which looks for marks, touches the virtqueue.
+ * Any thread that frees the mbuf marks the slot.  Only the queue's own thread,
+ * which looks for marks, touches the virtqueue.
  *
  *
  * Starvation
  * ==========
  *
- * Somebody may hold packets for long: a NIC that frees what it sent when it has
+ * Packets may be held for long: a NIC that frees what it sent when it has
  * more to send, the defragmentation of connection tracking.  The guest must be
- * able to go on all the same:
+ * able to continue all the same:
  *
  *   - At most half of the buffers of a ring are out at a time.  When these are
  *     used up, packets are copied.
  *
- *   - Buffers go back in the order in which they came, because a switch that is
- *     killed and started again can then go on with the ring where the guest
- *     says that it was.  When the oldest one is held for longer than
- *     VHOST_ZEROCOPY_PATIENCE, or a quarter of the ring waits behind it, the
- *     others overtake it, and go on to do so.  That is why such a port does not
- *     offer VIRTIO_F_IN_ORDER.
+ *   - Buffers go back in the order in which they came, because a switch that
+ *     is killed and started again can then continue with the ring where the
+ *     guest says that it was.  When the oldest one is held for longer than
+ *     VHOST_ZEROCOPY_PATIENCE, or a quarter of the ring waits after it, the
+ *     others overtake it, and continue to do so.  That is why such a port does
+ *     not offer VIRTIO_F_IN_ORDER.
  *
  *
  * Lifetime
  * ========
  *
- * The state belongs to a virtqueue of one connection, from when that is started
- * until the guest stops it, and to one mapping of the guest's memory.  When the
- * memory changes in between, a new state takes the old one's place, which goes
- * on behind it until all of its buffers went back.
+ * The state belongs to a virtqueue of one connection, from when that is
+ * started until the guest stops it, and to one mapping of the guest's memory.
+ * When the memory changes in between, a new state takes the old one's place,
+ * which is kept as its 'previous' until all of its buffers went back.
  *
  * When the ring stops, its buffers go back at once, after a moment of waiting,
- * whether the mbufs were freed or not: the guest would not get them any more.
+ * whether the mbufs were freed or not: the guest would not get them later.
  * A packet that is still on its way may then change; it stays in the guest's
  * memory, which stays mapped until it has gone.
  *
- * State that is not needed any more is retired, and freed when no mbuf refers
+ * State that is no longer needed is retired, and freed when no mbuf refers
  * to it: see vhost_zerocopy_sweep().
  *
  *
@@ -77,13 +77,14 @@
 /* Shorter packets are copied, which costs less. */
 #define VHOST_ZEROCOPY_MIN_LEN 1024
 
-/* Room in front of a packet, where the guest has its virtio header: enough for a
- * VLAN tag.  More would be dangerous: Open vSwitch's connection tracking makes an
- * FTP command up to 8 bytes longer if there are 8 bytes more in the buffer than in
- * the packet, wherever they are, and what is behind it need not be the guest's. */
+/* Room in front of a packet, where the guest has its virtio header: enough for
+ * a VLAN tag.  More would be dangerous: Open vSwitch's connection tracking
+ * makes an FTP command up to 8 bytes longer if there are 8 bytes more in the
+ * buffer than in the packet, wherever they are, and what follows it need not
+ * be the guest's. */
 #define VHOST_ZEROCOPY_HEADROOM 4
 
-/* Room that must be behind a packet in an mbuf's own buffer. */
+/* Room that must be after a packet in an mbuf's own buffer. */
 #define VHOST_ZEROCOPY_TAILROOM 64
 
 /* For how long others wait for the oldest buffer, in microseconds. */
@@ -138,7 +139,7 @@ struct vhost_zerocopy {
     uint16_t n_slots;
 };
 
-/* For whoever uses the queue. */
+/* For the thread that uses the queue. */
 bool vhost_zerocopy_is_idle(const struct vhost_zerocopy *);
 unsigned int vhost_zerocopy_room(const struct vhost_zerocopy *);
 void vhost_zerocopy_add(struct vhost_zerocopy *, const struct virtq_buffer *,
@@ -147,7 +148,7 @@ unsigned int vhost_zerocopy_collect(struct vhost_zerocopy *,
                                     struct virtq_buffer *, unsigned int max,
                                     unsigned int *n_packets);
 
-/* For whoever controls the queue, while nobody uses it. */
+/* For the control plane, while no thread uses the queue. */
 struct vhost_zerocopy *vhost_zerocopy_renew(struct vhost_zerocopy *,
                                             struct vhost_mapping *,
                                             unsigned int ring_size);
@@ -165,9 +166,9 @@ bool vhost_zerocopy_has_retired(void);
 void vhost_zerocopy_get_pinned(const char *owner, unsigned int *n_packets,
                                uint64_t *size);
 
-/* Makes 'mbuf', a new one, the packet of 'len' bytes at 'data', with 'headroom' (at
- * most VHOST_ZEROCOPY_HEADROOM) bytes in front of it.  Returns the slot, or
- * VHOST_ZEROCOPY_NO_SLOT if too much is out already.
+/* Makes 'mbuf', a new one, the packet of 'len' bytes at 'data', with
+ * 'headroom' (at most VHOST_ZEROCOPY_HEADROOM) bytes in front of it.  Returns
+ * the slot, or VHOST_ZEROCOPY_NO_SLOT if too much is out already.
  *
  * The address for devices is that of the process, unless devices use physical
  * ones: then it is none at all, 'no_iova', should one come before the packet

@@ -11,6 +11,7 @@
 #define DESC_F_USED (1 << VRING_PACKED_DESC_F_USED)
 #define WRAP_BIT (1 << VRING_PACKED_EVENT_F_WRAP_CTR)
 
+/* As virtq_init(), for what is particular to packed rings. */
 const char *
 virtq_packed_init(struct virtq *vq, const struct virtq_config *config)
 {
@@ -82,8 +83,8 @@ virtq_packed_n_available(const struct virtq *vq)
     return n;
 }
 
-/* Makes '*buffer' the chain that begins with the descriptor at 'index', of
- * which 'low' and 'high' are the halves.  The guest makes the first descriptor
+/* Makes '*buffer' the chain that begins with the descriptor at 'index', whose
+ * halves are 'low' and 'high'.  The guest makes the first descriptor
  * of a chain available last, so that the others need no look at that. */
 static const char *
 fetch_chain(const struct virtq *vq, struct virtq_burst *burst,
@@ -133,6 +134,8 @@ fetch_buffer(const struct virtq *vq, struct virtq_burst *burst,
     return fault;
 }
 
+/* As virtq_fetch(), of a packed ring: reads descriptors until one is not
+ * available. */
 unsigned int
 virtq_packed_fetch(struct virtq *vq, struct virtq_burst *burst,
                    unsigned int max)
@@ -199,6 +202,8 @@ write_used(struct virtq *vq, uint16_t index, bool wrap,
     }
 }
 
+/* As virtq_return(), of a packed ring: the first used descriptor is written
+ * last, because it is what the guest looks at. */
 void
 virtq_packed_return(struct virtq *vq, const struct virtq_buffer *buffers,
                     unsigned int n)

@@ -29,9 +29,10 @@ virtq_read_half(const void *p)
     return __atomic_load_n((const virtq_half_desc *) p, __ATOMIC_RELAXED);
 }
 
-/* Fetches the cache line at 'p' to be written: else it would come shared, and
- * be asked for twice.  The compiler does not assume PREFETCHW, which does
- * nothing on a processor without it. */
+/* Fetches the cache line at 'p' to be written.  A prefetch for reading could
+ * get it in shared state, and the write would then have to request it again.
+ * The compiler does not assume PREFETCHW, which does nothing on a processor
+ * without it. */
 static inline void
 virtq_prefetch_write(const void *p)
 {

@@ -23,6 +23,7 @@ avail_event(const struct virtq *vq)
     return (uint16_t *) &vq->used->ring[vq->size];
 }
 
+/* As virtq_init(), for what is particular to split rings. */
 const char *
 virtq_split_init(struct virtq *vq, const struct virtq_config *config)
 {
@@ -74,8 +75,8 @@ virtq_split_n_available(const struct virtq *vq)
                        - next_avail);
 }
 
-/* Makes '*buffer' the chain that begins with the descriptor of which 'low' and
- * 'high' are the halves. */
+/* Makes '*buffer' the chain that begins with the descriptor whose halves are
+ * 'low' and 'high'. */
 static const char *
 fetch_chain(const struct virtq *vq, struct virtq_burst *burst,
             struct virtq_buffer *buffer, uint64_t low, uint64_t high)
@@ -121,6 +122,8 @@ fetch_buffer(const struct virtq *vq, struct virtq_burst *burst,
     return fetch_chain(vq, burst, buffer, low, high);
 }
 
+/* As virtq_fetch(), of a split ring: reads all heads first, so that
+ * descriptors are in the cache when they are read. */
 unsigned int
 virtq_split_fetch(struct virtq *vq, struct virtq_burst *burst,
                   unsigned int max)
@@ -160,6 +163,7 @@ virtq_split_fetch(struct virtq *vq, struct virtq_burst *burst,
     return i;
 }
 
+/* As virtq_return(), of a split ring: writes the entries, then the index. */
 void
 virtq_split_return(struct virtq *vq, const struct virtq_buffer *buffers,
                    unsigned int n)

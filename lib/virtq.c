@@ -31,7 +31,7 @@ virtq_init(struct virtq *vq, const struct virtq_config *config)
             : virtq_split_init(vq, config));
 }
 
-/* Stores where a successor of 'vq' is to go on. */
+/* Stores where a successor of 'vq' is to continue. */
 void
 virtq_get_base(const struct virtq *vq, uint16_t *avail, uint16_t *used)
 {
@@ -188,7 +188,7 @@ virtq_add_table(const struct virtq *vq, struct virtq_burst *burst,
 }
 
 /* Ends a fetch that got 'n' buffers and stopped because of 'fault', if that
- * is not null.  A burst that is full goes on with the next fetch. */
+ * is not null.  A burst that is full continues with the next fetch. */
 void
 virtq_end_fetch(struct virtq *vq, struct virtq_burst *burst, unsigned int n,
                 const char *fault)

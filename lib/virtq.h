@@ -34,8 +34,8 @@
  *
  * A guest that breaks the rules (a descriptor outside of its memory, a chain
  * that does not end, ...) loses the virtqueue: 'fault' says why, and from then
- * on there is nothing to fetch until the virtqueue is initialized anew, as the
- * guest's reset makes happen.
+ * on there is nothing to fetch until the virtqueue is initialized again, after
+ * the guest has reset its device.
  *
  *
  * Thread-safety
@@ -78,8 +78,8 @@ struct virtq_buffer {
     uint32_t written;           /* Set by the user before the return. */
     uint16_t id;                /* Which one, for the guest. */
     uint16_t n_descs;           /* In a packed ring: slots that it takes. */
-    uint16_t n_more;            /* Further segments... */
-    uint16_t more;              /* ...which start here in 'segments'. */
+    uint16_t n_more;            /* Further segments. */
+    uint16_t more;              /* Where these start in 'segments'. */
 };
 
 struct virtq_burst {
@@ -104,12 +104,12 @@ struct virtq_config {
     bool event_idx;             /* VIRTIO_RING_F_EVENT_IDX. */
     bool writable;              /* Does the device write the buffers? */
     unsigned int size;
-    void *desc;                 /* Descriptor area... */
-    void *driver;               /* ...what the driver writes beside it... */
-    void *device;               /* ...and what the device writes. */
+    void *desc;                 /* Descriptor area. */
+    void *driver;               /* Driver area: what the driver writes. */
+    void *device;               /* Device area: what the device writes. */
 
-    /* Where to go on, as in VHOST_USER_SET_VRING_BASE.  In packed rings, bit
-     * 15 is the wrap counter. */
+    /* Where to continue, as in VHOST_USER_SET_VRING_BASE.  In packed rings,
+     * bit 15 is the wrap counter. */
     uint16_t avail_base;
     uint16_t used_base;
 };

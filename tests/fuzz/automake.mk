@@ -19,6 +19,8 @@ fuzz_sources = \
 	tests/fuzz/fuzz-guest.c \
 	tests/unit/virtq-driver.c
 fuzz_native_sources = \
+	lib/vhost-datapath-native-rx.c \
+	lib/vhost-datapath-native-tx.c \
 	lib/vhost-datapath-native.c \
 	lib/vhost-dma.c \
 	lib/vhost-guard.c \
@@ -27,7 +29,9 @@ fuzz_native_sources = \
 	lib/vhost-zerocopy.c
 fuzz_headers = \
 	lib/guest-memory.h \
+	lib/vhost-datapath-native.h \
 	lib/vhost-datapath.h \
+	lib/vhost-device.h \
 	lib/vhost-dma.h \
 	lib/vhost-guard.h \
 	lib/vhost-mapping.h \

@@ -25,7 +25,7 @@
 
 #include "fuzz-guest.h"
 #include "util.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-mapping.h"
 #include "vhost-offload.h"
 #include "vhost-zerocopy.h"

@@ -12,7 +12,7 @@
 #include <linux/virtio_config.h>
 #include <rte_mbuf.h>
 
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-mempool.h"
 #include "vhost-stats.h"
 #include "virtq-driver.h"

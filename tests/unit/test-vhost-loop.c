@@ -27,7 +27,7 @@
 #include "stub-rte-vhost.h"
 #include "test-vhost.h"
 #include "util.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 #include "vhost-mempool.h"
 #include "virtq-driver.h"
 

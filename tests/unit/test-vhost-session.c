@@ -161,7 +161,7 @@ test_start(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_set_vring(vid, 1, true);
     CHECK(guest_is_running(vid));
     device = vhost_session_device(session);
-    CHECK(device && device->datapath == &vhost_datapath_rte);
+    CHECK(device && device->datapath == &vhost_datapath_library);
     CHECK_INT(device->vid, vid);
     CHECK_INT(device->node, 0);
     CHECK_INT(device->features, UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF);
@@ -513,7 +513,7 @@ fault_of(struct vhost_device *device, unsigned int vring)
     bool usable;
 
     atomic_read_relaxed(&q->fault, &fault);
-    atomic_read_relaxed(&q->rte.usable, &usable);
+    atomic_read_relaxed(&q->library.usable, &usable);
     CHECK_INT(usable, !fault);
     return fault ? fault : "";
 }
@@ -845,7 +845,7 @@ test_memory_lost(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         struct vhost_queue *q = vhost_device_queue(device, i);
         bool usable;
 
-        atomic_read_relaxed(&q->rte.usable, &usable);
+        atomic_read_relaxed(&q->library.usable, &usable);
         CHECK(!usable);
     }
     forget_log();

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 The netdev-vhost Authors. */
 
+/* The data path over librte_vhost's burst calls.  The library has the
+ * virtqueues all the time. */
+
 #include <config.h>
 
 #include "vhost-datapath.h"
@@ -14,13 +17,14 @@
 #include <rte_vhost.h>
 
 #include "util.h"
+#include "vhost-device.h"
 #include "vhost-guard.h"
 #include "vhost-offload.h"
 
 /* More counters than librte_vhost has for a virtqueue. */
 #define MAX_LIBRARY_STATS 64
 
-/* The most that is waited for a burst. */
+/* For how long a burst is waited for at most, in ms. */
 #define MAX_BURST_MS 100
 
 static inline bool
@@ -28,40 +32,42 @@ is_usable(struct vhost_queue *q)
 {
     bool usable;
 
-    /* Pairs with the release in rte_start(). */
-    atomic_read_explicit(&q->rte.usable, &usable, memory_order_acquire);
+    /* Pairs with the release in library_start(). */
+    atomic_read_explicit(&q->library.usable, &usable, memory_order_acquire);
     return usable;
 }
 
-/* Tells the guest, once, that it need not notify us.  Only here, because the
- * library wants a lock that it holds when it calls back. */
+/* Tells the guest, once, that it need not notify us.  This is done before a
+ * burst because the library takes a lock for it that it holds when it calls
+ * back. */
 static inline void
 suppress_notifications(struct vhost_device *device, struct vhost_queue *q)
 {
     bool quiet;
 
-    atomic_read_relaxed(&q->rte.quiet, &quiet);
-    /* It may have to translate the ring's addresses first. */
+    atomic_read_relaxed(&q->library.quiet, &quiet);
+    /* This fails while the library has not translated the ring's addresses. */
     if (OVS_UNLIKELY(!quiet)
         && !rte_vhost_enable_guest_notification(device->vid, q->vring, 0)) {
-        atomic_store_relaxed(&q->rte.quiet, true);
+        atomic_store_relaxed(&q->library.quiet, true);
     }
 }
 
-/* Begins and ends a burst on 'q', if that may be used: librte_vhost would go on
- * with rings whose memory has gone, or that were never given a size.
+/* Begins a burst on 'q'.  Returns false if the queue must not be used:
+ * librte_vhost would use rings whose memory has gone, or that were never given
+ * a size.
  *
- * Translations must not change under a burst.  DPDK asks for one that is missing
- * in the middle of a buffer, then looks again for what it wanted, but at the
- * address in the middle: had the answer come in between, it would take what it
- * finds for the beginning, and read or write the wrong bytes of the guest's.
- * (Since 23.07, __vhost_iova_to_vva().) */
+ * Translations must not change during a burst.  If one is missing in the
+ * middle of a buffer, DPDK since 23.07 (__vhost_iova_to_vva()) asks for it,
+ * then looks again, but at the address in the middle: if the answer has come
+ * in between, it takes what it finds for the buffer's beginning, and reads or
+ * writes the wrong bytes of the guest's memory. */
 static inline bool
 begin_burst(struct vhost_device *device, struct vhost_queue *q)
 {
-    /* The fence pairs with that in rte_await(): either this sees that the queue
-     * is suspended, or that sees this burst. */
-    atomic_store_relaxed(&q->rte.busy, true);
+    /* The fence pairs with that in library_await(): either this sees that the
+     * queue is suspended, or that sees this burst. */
+    atomic_store_relaxed(&q->library.busy, true);
     atomic_thread_fence(memory_order_seq_cst);
     if (OVS_LIKELY(is_usable(q))) {
         if (OVS_LIKELY(!vhost_guard_is_lost(device->vid))) {
@@ -70,20 +76,21 @@ begin_burst(struct vhost_device *device, struct vhost_queue *q)
         }
         atomic_store_relaxed(&q->fault, vhost_guard_fault);
     }
-    atomic_store_relaxed(&q->rte.busy, false);
+    atomic_store_relaxed(&q->library.busy, false);
     return false;
 }
 
+/* Ends a burst that begin_burst() allowed. */
 static inline void
 end_burst(struct vhost_queue *q)
 {
-    /* Pairs with the acquisition in rte_await(). */
-    atomic_store_explicit(&q->rte.busy, false, memory_order_release);
+    /* Pairs with the acquisition in library_await(). */
+    atomic_store_explicit(&q->library.busy, false, memory_order_release);
 }
 
-/* Has the 'n' mbufs ask of the switch what librte_vhost says that the guest of
- * 'device' asks for.  Moves those that are not dropped to the front and returns their
- * number. */
+/* Passes the offload requests that librte_vhost found in the 'n' mbufs, from
+ * the guest of 'device', on to the switch.  Drops packets with invalid ones,
+ * moves the others to the front of 'mbufs', and returns their number. */
 static uint16_t
 obey_requests(const struct vhost_device *device, struct rte_mbuf **mbufs,
               uint16_t n, struct vhost_counters *counters)
@@ -103,7 +110,7 @@ obey_requests(const struct vhost_device *device, struct rte_mbuf **mbufs,
 }
 
 static uint16_t
-rte_dequeue(struct vhost_device *device, struct vhost_queue *q,
+library_dequeue(struct vhost_device *device, struct vhost_queue *q,
             struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
             struct vhost_counters *counters)
 {
@@ -117,7 +124,7 @@ rte_dequeue(struct vhost_device *device, struct vhost_queue *q,
 }
 
 static uint16_t
-rte_enqueue(struct vhost_device *device, struct vhost_queue *q,
+library_enqueue(struct vhost_device *device, struct vhost_queue *q,
             struct rte_mbuf **mbufs, uint16_t n,
             struct vhost_counters *counters OVS_UNUSED)
 {
@@ -130,10 +137,10 @@ rte_enqueue(struct vhost_device *device, struct vhost_queue *q,
 }
 
 static int
-rte_n_pending(struct vhost_device *device, struct vhost_queue *q)
+library_n_pending(struct vhost_device *device, struct vhost_queue *q)
 {
-    /* The library does not know it for packed rings, and leaves garbage in
-     * the upper half for split ones. */
+    /* The library does not count them in packed rings, and leaves garbage in
+     * the upper half of the result for split ones. */
     if (vhost_device_has(device, VIRTIO_F_RING_PACKED)) {
         return -ENOTSUP;
     }
@@ -145,11 +152,11 @@ rte_n_pending(struct vhost_device *device, struct vhost_queue *q)
             : rte_vhost_avail_entries(device->vid, q->vring));
 }
 
-/* A message about the ring or the guest's memory may be handled.  With an IOMMU,
- * an address may have to be translated first; the library does not tell whether
- * it is that or a lack of buffers. */
+/* The queue is stalled while a message about its ring or the guest's memory is
+ * handled.  With an IOMMU, an address may have to be translated first; the
+ * library does not tell that from a lack of buffers. */
 static bool
-rte_is_stalled(struct vhost_device *device, struct vhost_queue *q)
+library_is_stalled(struct vhost_device *device, struct vhost_queue *q)
 {
     const char *fault;
 
@@ -159,13 +166,14 @@ rte_is_stalled(struct vhost_device *device, struct vhost_queue *q)
 }
 
 static unsigned int
-rte_n_out(const struct vhost_queue *q OVS_UNUSED)
+library_n_out(const struct vhost_queue *q OVS_UNUSED)
 {
     return 0;
 }
 
-/* librte_vhost writes to whatever the guest's side sent for notifications:
- * puts an eventfd in the place of anything else. */
+/* Puts an eventfd in the place of 'fd', to which librte_vhost writes to notify
+ * the guest, if it is not an eventfd: the library does not check what the
+ * guest's side has sent. */
 static void
 secure_callfd(int fd)
 {
@@ -179,7 +187,8 @@ secure_callfd(int fd)
     }
 }
 
-/* Would librte_vhost go on inside of the ring?  It does not look. */
+/* Returns what is wrong with the indexes at which librte_vhost would continue
+ * in the ring, which it does not check, or NULL. */
 static const char *
 check_base(const struct vhost_device *device, const struct vhost_queue *q,
            unsigned int size)
@@ -192,10 +201,10 @@ check_base(const struct vhost_device *device, const struct vhost_queue *q,
             ? "its start index is out of range" : NULL);
 }
 
-/* Called with the library's lock of the virtqueue held, or before it may be
- * used. */
+/* Called with the library's lock of the virtqueue held, or before the queue
+ * can be used. */
 static void
-rte_start(struct vhost_device *device, struct vhost_queue *q)
+library_start(struct vhost_device *device, struct vhost_queue *q)
 {
     struct rte_vhost_vring vring;
     const char *problem;
@@ -210,28 +219,30 @@ rte_start(struct vhost_device *device, struct vhost_queue *q)
     atomic_store_relaxed(&q->fault, problem);
     if (!problem) {
         secure_callfd(vring.callfd);
-        atomic_store_relaxed(&q->rte.quiet, false);
+        atomic_store_relaxed(&q->library.quiet, false);
         /* Pairs with is_usable(). */
-        atomic_store_explicit(&q->rte.usable, true, memory_order_release);
+        atomic_store_explicit(&q->library.usable, true, memory_order_release);
     }
 }
 
 /* A burst that has begun may wait for a lock that librte_vhost holds while it
- * handles most messages.  It goes on when the message has been handled, which
- * must not have made that dangerous: see vhost_conversation_objection().  When
- * there is no such lock, rte_await() follows. */
+ * handles most messages.  It continues when the message has been handled,
+ * which must not have made that dangerous: see
+ * vhost_conversation_objection().  When there is no such lock, library_await()
+ * follows. */
 static bool
-rte_suspend(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
+library_suspend(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
 {
-    atomic_store_relaxed(&q->rte.usable, false);
+    atomic_store_relaxed(&q->library.usable, false);
     return false;
 }
 
-/* A burst takes microseconds, or longer if its thread loses its CPU.  But it may
- * wait for the guest's side to take a request for a translation, which may wait
- * for what is to be changed now: hence not for ever. */
+/* A burst takes microseconds, or longer if its thread loses its CPU.  The time
+ * is limited because a burst may wait for the guest's side to take a request
+ * for a translation, and the guest's side may wait for the message that is
+ * being handled. */
 static void
-rte_await(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
+library_await(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
 {
     uint64_t deadline = 0;
 
@@ -240,7 +251,7 @@ rte_await(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
         uint64_t now;
         bool busy;
 
-        atomic_read_explicit(&q->rte.busy, &busy, memory_order_acquire);
+        atomic_read_explicit(&q->library.busy, &busy, memory_order_acquire);
         if (!busy) {
             break;
         }
@@ -254,27 +265,29 @@ rte_await(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
     }
 }
 
-/* librte_vhost has the virtqueue all the time. */
+/* librte_vhost has the virtqueue all the time: there is nothing to give
+ * back. */
 
 static void
-rte_stop(struct vhost_device *device OVS_UNUSED,
+library_stop(struct vhost_device *device OVS_UNUSED,
          struct vhost_queue *q OVS_UNUSED, uint64_t deadline OVS_UNUSED)
 {
 }
 
 static void
-rte_hand_back(struct vhost_device *device OVS_UNUSED,
+library_hand_back(struct vhost_device *device OVS_UNUSED,
               struct vhost_queue *q OVS_UNUSED)
 {
 }
 
 static void
-rte_release(struct vhost_queue *q OVS_UNUSED)
+library_release(struct vhost_queue *q OVS_UNUSED)
 {
 }
 
+/* The library uses the new eventfd by itself. */
 static void
-rte_renew_call(struct vhost_device *device, struct vhost_queue *q)
+library_renew_call(struct vhost_device *device, struct vhost_queue *q)
 {
     struct rte_vhost_vring vring;
 
@@ -283,8 +296,9 @@ rte_renew_call(struct vhost_device *device, struct vhost_queue *q)
     }
 }
 
+/* Takes the library's counters by their names. */
 static bool
-rte_get_stats(struct vhost_device *device, struct vhost_queue *q,
+library_get_stats(struct vhost_device *device, struct vhost_queue *q,
               struct vhost_vring_stats *stats)
 {
     struct rte_vhost_stat_name names[MAX_LIBRARY_STATS];
@@ -292,8 +306,8 @@ rte_get_stats(struct vhost_device *device, struct vhost_queue *q,
     bool withdrawn;
     int n;
 
-    /* The library may be moving what it has of a virtqueue that is not in use,
-     * unless it waits for the end of the device. */
+    /* The library may be moving its structure of a virtqueue that is not in
+     * use, unless it waits for the end of the device. */
     atomic_read_explicit(&device->withdrawn, &withdrawn, memory_order_acquire);
     if (!is_usable(q) && !withdrawn) {
         return false;
@@ -312,25 +326,25 @@ rte_get_stats(struct vhost_device *device, struct vhost_queue *q,
 }
 
 static bool
-rte_reset_stats(struct vhost_device *device, struct vhost_queue *q)
+library_reset_stats(struct vhost_device *device, struct vhost_queue *q)
 {
     return !rte_vhost_vring_stats_reset(device->vid, q->vring);
 }
 
-const struct vhost_datapath vhost_datapath_rte = {
+const struct vhost_datapath vhost_datapath_library = {
     .name = "librte_vhost",
-    .dequeue = rte_dequeue,
-    .enqueue = rte_enqueue,
-    .n_pending = rte_n_pending,
-    .is_stalled = rte_is_stalled,
-    .n_out = rte_n_out,
-    .start = rte_start,
-    .suspend = rte_suspend,
-    .await = rte_await,
-    .stop = rte_stop,
-    .hand_back = rte_hand_back,
-    .renew_call = rte_renew_call,
-    .release = rte_release,
-    .get_stats = rte_get_stats,
-    .reset_stats = rte_reset_stats,
+    .dequeue = library_dequeue,
+    .enqueue = library_enqueue,
+    .n_pending = library_n_pending,
+    .is_stalled = library_is_stalled,
+    .n_out = library_n_out,
+    .start = library_start,
+    .suspend = library_suspend,
+    .await = library_await,
+    .stop = library_stop,
+    .hand_back = library_hand_back,
+    .renew_call = library_renew_call,
+    .release = library_release,
+    .get_stats = library_get_stats,
+    .reset_stats = library_reset_stats,
 };
