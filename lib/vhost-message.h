@@ -22,7 +22,7 @@
 #include <linux/vhost_types.h>
 #include <rte_vhost.h>
 
-#include "vhost-datapath.h"
+#include "vhost-device.h"
 
 enum vhost_request {
     VHOST_REQUEST_GET_FEATURES = 1,
