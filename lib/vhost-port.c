@@ -680,7 +680,7 @@ set_path(struct vhost_port *port, const char *path)
 static void
 set_tx_retries(struct vhost_port *port, const struct smap *options)
 {
-    int retries = vhost_parse_tx_retries(options);
+    int retries = vhost_config_parse_tx_retries(options);
     bool bad = smap_get_int(options, "tx-retries-max", retries) != retries;
     int old;
 
