@@ -36,7 +36,7 @@ struct vhost_session {
     OVSRCU_TYPE(struct vhost_device *) device;
 
     struct ovs_mutex mutex;
-    bool closing OVS_GUARDED;               /* No device may run any more. */
+    bool closing OVS_GUARDED;               /* No device may start. */
     struct ovs_list conns OVS_GUARDED;      /* Contains struct vhost_conn. */
 
     struct vhost_supply supply;             /* What the port has for it. */
