@@ -10,7 +10,9 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-compat.h \
 	lib/vhost-config.c \
 	lib/vhost-config.h \
+	lib/vhost-conn-message.c \
 	lib/vhost-conn.c \
+	lib/vhost-conn.h \
 	lib/vhost-datapath-library.c \
 	lib/vhost-datapath-native-rx.c \
 	lib/vhost-datapath-native-tx.c \
@@ -21,6 +23,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-device.h \
 	lib/vhost-dma.c \
 	lib/vhost-dma.h \
+	lib/vhost-grace.c \
+	lib/vhost-grace.h \
 	lib/vhost-guard.c \
 	lib/vhost-guard.h \
 	lib/vhost-hold.c \

@@ -10,8 +10,8 @@
  * pointer only for as many bytes as really are there.  They know nothing of
  * virtqueues, DPDK or Open vSwitch's packets.
  *
- * Thread-safe as long as the table does not change: whoever changes it makes
- * sure that nobody reads it (see vhost-session.c). */
+ * Thread-safe as long as the table does not change: the thread that changes it
+ * makes sure first that no thread reads it (see vhost-conn-message.c). */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -14,11 +14,13 @@
 #include "ovs-rcu.h"
 #include "sset.h"
 #include "util.h"
+#include "vhost-device.h"
 #include "vhost-policer.h"
 #include "vhost-port.h"
 #include "vhost-qos.h"
 #include "vhost-rxtx.h"
 #include "vhost-session.h"
+#include "vhost-tally.h"
 #include "vhost-unixctl.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhost_class);
@@ -234,7 +236,7 @@ netdev_vhost_get_stats(const struct netdev *netdev,
     rx = port->past_rx;
     tx = port->past_tx;
     if (port->session) {
-        vhost_session_add_stats(port->session, &rx, &tx);
+        vhost_tally_add_sums(vhost_session_tally(port->session), &rx, &tx);
     }
     ovs_mutex_unlock(&port->mutex);
     vhost_stats_to_netdev(&rx, &tx, &port->counters, stats);
@@ -252,7 +254,7 @@ netdev_vhost_get_custom_stats(const struct netdev *netdev,
     vhost_stats_add_counters(&port->counters, custom);
     ovs_mutex_lock(&port->mutex);
     if (port->session) {
-        vhost_session_add_vring_stats(port->session, custom);
+        vhost_tally_add_vrings(vhost_session_tally(port->session), custom);
     }
     ovs_mutex_unlock(&port->mutex);
     return 0;

@@ -19,7 +19,6 @@
 #include "smap.h"
 #include "util.h"
 #include "vhost-compat.h"
-#include "vhost-mempool.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_config);
 
@@ -52,9 +51,9 @@ vhost_config_init(const struct smap *other_config)
     config.library_data_path = parse_data_path(other_config);
     config.per_port_memory = smap_get_bool(other_config, "per-port-memory",
                                            false);
-    if (pools && !vhost_parse_shared_mempools(pools, &config.shared_mempools,
-                                              &config.n_shared_mempools,
-                                              &error)) {
+    if (pools && !vhost_config_parse_shared_mempools(
+            pools, &config.shared_mempools, &config.n_shared_mempools,
+            &error)) {
         VLOG_WARN("shared-mempool-config: %s; vhost-user ports choose their "
                   "mempools without it", error);
         free(error);
@@ -86,7 +85,7 @@ vhost_config_update(const struct smap *other_config)
     last_owner = nullable_xstrdup(owner);
     last_mode = nullable_xstrdup(mode);
 
-    if (!vhost_parse_socket_access(owner, mode, &access, &error)) {
+    if (!vhost_config_parse_socket_access(owner, mode, &access, &error)) {
         VLOG_ERR("%s; the sockets of dpdkvhostuser ports keep their owner and "
                  "permissions", error);
         free(error);
@@ -101,8 +100,9 @@ vhost_config_update(const struct smap *other_config)
  * '*access'.  Returns true if successful, otherwise false and stores a
  * message that the caller must free into '*errp'. */
 bool
-vhost_parse_socket_access(const char *owner, const char *mode,
-                          struct vhost_socket_access *access, char **errp)
+vhost_config_parse_socket_access(const char *owner, const char *mode,
+                                 struct vhost_socket_access *access,
+                                 char **errp)
 {
     memset(access, 0, sizeof *access);
     *errp = NULL;
@@ -155,9 +155,9 @@ vhost_parse_socket_access(const char *owner, const char *mode,
  * successful, otherwise false, with an empty array and a message that the
  * caller must free in '*errp'. */
 bool
-vhost_parse_shared_mempools(const char *s,
-                            struct vhost_shared_mempool **poolsp, size_t *n,
-                            char **errp)
+vhost_config_parse_shared_mempools(const char *s,
+                                   struct vhost_shared_mempool **poolsp,
+                                   size_t *n, char **errp)
 {
     struct vhost_shared_mempool *pools = NULL;
     char *copy = xstrdup(s), *list = copy, *key, *value;
@@ -168,8 +168,7 @@ vhost_parse_shared_mempools(const char *s,
     while (ofputil_parse_key_value(&list, &key, &value)) {
         int mtu, node = VHOST_ANY_NODE;
 
-        if (!str_to_int(key, 0, &mtu) || mtu < 0
-            || mtu > VHOST_MEMPOOL_MAX_MTU) {
+        if (!str_to_int(key, 0, &mtu) || mtu < 0 || mtu > VHOST_MAX_MTU) {
             *errp = xasprintf("\"%s\" is not an MTU", key);
             break;
         }
@@ -180,7 +179,7 @@ vhost_parse_shared_mempools(const char *s,
         if (*n >= allocated) {
             pools = x2nrealloc(pools, &allocated, sizeof *pools);
         }
-        pools[*n].mtu = vhost_mempool_rounded_mtu(mtu);
+        pools[*n].mtu = mtu;
         pools[(*n)++].node = node;
     }
     free(copy);
@@ -197,7 +196,7 @@ vhost_parse_shared_mempools(const char *s,
 /* Returns the number of retries that 'options' of an Interface ask for.  A
  * value out of range counts as the default. */
 int
-vhost_parse_tx_retries(const struct smap *options)
+vhost_config_parse_tx_retries(const struct smap *options)
 {
     int retries = smap_get_int(options, "tx-retries-max",
                                VHOST_TX_RETRIES_DEFAULT);

@@ -23,7 +23,7 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 /* How a DPDK port reads packets. */
 enum access {
-    ACCESS_NONE,                /* It is no port, or reads as the switch does. */
+    ACCESS_NONE,                /* Not a port, or software. */
     ACCESS_UNKNOWN,             /* It is new. */
     ACCESS_VFIO,
     ACCESS_PHYSICAL,            /* By physical addresses. */
@@ -44,8 +44,7 @@ static struct ovs_list memories OVS_GUARDED_BY(mutex)
 static enum access accesses[RTE_MAX_ETHPORTS] OVS_GUARDED_BY(mutex);
 static unsigned int n_ports[N_ACCESSES] OVS_GUARDED_BY(mutex);
 
-/* Something has changed that the thread waits for, or somebody who waits for
- * it. */
+/* Signalled when the thread has something to do, or has done something. */
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
 static void *dma_main(void *);
@@ -54,7 +53,7 @@ static void set_access(uint16_t port_id, enum access) OVS_REQUIRES(mutex);
 static bool has_work(const struct vhost_dma_memory *) OVS_REQUIRES(mutex);
 static void review(struct vhost_dma_memory *) OVS_REQUIRES(mutex);
 
-/* A DPDK port is new.  Nobody uses it yet, and nothing can be asked for. */
+/* A DPDK port is new.  It is not used yet and cannot be asked about. */
 static int
 add_port(uint16_t port_id, enum rte_eth_event_type event OVS_UNUSED,
          void *aux OVS_UNUSED, void *param OVS_UNUSED)
@@ -163,8 +162,8 @@ vhost_dma_add(struct vhost_dma_memory *memory, const char *owner,
     ovs_mutex_unlock(&mutex);
 }
 
-/* Has devices forget 'memory', to which no packet may point any more, and then
- * destroys it, in this thread or another. */
+/* Makes devices forget 'memory', to which no packet points, and then destroys
+ * it, in this thread or another. */
 void
 vhost_dma_remove(struct vhost_dma_memory *memory)
 {
@@ -286,8 +285,8 @@ has_work(const struct vhost_dma_memory *memory)
             : memory->told || memory->removed);
 }
 
-/* Tells VFIO about 'memory', or tells it to forget it.  Takes its time, without
- * the mutex. */
+/* Tells VFIO about 'memory', or tells it to forget it.  Takes its time,
+ * without the mutex. */
 static void
 work(struct vhost_dma_memory *memory)
     OVS_REQUIRES(mutex)

@@ -67,7 +67,7 @@ replace_page(void *p)
     return false;
 }
 
-/* Is 'p' in 'w'?  If so, stores whom to tell that it is lost. */
+/* Is 'p' in 'w'?  If so, stores the flag to be set when it is lost. */
 static bool
 contains(struct watched *w, const void *p, atomic_bool **lost)
 {
@@ -85,13 +85,13 @@ contains(struct watched *w, const void *p, atomic_bool **lost)
         atomic_thread_fence(memory_order_acquire);
         atomic_read_relaxed(&w->version, &after);
         if (before & 1) {
-            return false;       /* Nobody uses the mapping, yet or any more. */
+            return false;       /* No thread uses the mapping now. */
         }
     } while (before != after);
     return (uintptr_t) p - start < size;
 }
 
-/* Returns whom to tell that the memory at 'p' is lost, or NULL. */
+/* Returns the flag to be set if the memory at 'p' is lost, or NULL. */
 static atomic_bool *
 owner_of(const void *p)
 {
@@ -168,9 +168,9 @@ set_watched(struct watched *w, uintptr_t start, size_t size, atomic_bool *lost)
     atomic_store_explicit(&w->version, version + 2, memory_order_release);
 }
 
-/* Has '*lost' set if an access to the 'size' bytes at 'start' fails, until
- * vhost_guard_unwatch() is called, before which nobody may access them any
- * more.  Returns false if too many are watched already. */
+/* From now on until vhost_guard_unwatch(), sets '*lost' if an access to the
+ * 'size' bytes at 'start' fails.  No thread may access them afterwards.
+ * Returns false if too many mappings are watched already. */
 bool
 vhost_guard_watch(void *start, size_t size, atomic_bool *lost)
 {
@@ -214,8 +214,9 @@ vhost_guard_unwatch(void *start)
     ovs_mutex_unlock(&watched_mutex);
 }
 
-/* Is 'fd' a file of memory?  Questions about one in another file system might
- * be answered, or not, by whoever runs that. */
+/* Is 'fd' a file of tmpfs or hugetlbfs?  System calls for a file in another
+ * file system might block, or return whatever that file system's owner
+ * likes. */
 bool
 vhost_guard_is_memory(int fd)
 {
@@ -228,7 +229,7 @@ vhost_guard_is_memory(int fd)
 }
 
 /* Makes writing to 'fd', which is to notify the guest, return at once.
- * Returns false if that is impossible, because it is no eventfd. */
+ * Returns false if that is impossible, because it is not an eventfd. */
 bool
 vhost_guard_callfd(int fd)
 {

@@ -16,14 +16,14 @@
  * Nothing that could be checked before would prevent that.
  *
  * So mappings of such files are watched, for as long as they exist: those that
- * librte_vhost makes of a guest's memory and of its log of dirty pages, and ours
- * (see vhost-mapping.h).  If SIGBUS is raised for an address in one of them, in
- * whatever thread, the page is replaced by an empty one of ours, the access is
- * repeated, and the memory counts as lost: who uses it stops as soon as he sees
- * that.
+ * librte_vhost makes of a guest's memory and of its log of dirty pages, and
+ * ours (see vhost-mapping.h).  If SIGBUS is raised for an address in one of
+ * them, in whatever thread, the page is replaced by an empty one of ours, the
+ * access is repeated, and the memory counts as lost: threads that use it stop
+ * as soon as they see that.
  *
- * librte_vhost itself may read a new mapping before anybody can say where it is.
- * The thread that handles the message says for whom it does: see
+ * librte_vhost itself may read a new mapping before it can be watched.  The
+ * thread that handles the message says for which connection it does: see
  * vhost_guard_suspect().
  *
  * Any other SIGBUS ends the process, as without us.
@@ -32,8 +32,8 @@
  * File descriptors for notifications
  * ==================================
  *
- * An eventfd can be written to without waiting; who knows what a guest's side
- * sends instead.
+ * An eventfd can be written to without waiting.  A front end might send
+ * something else instead.
  *
  *
  * Thread-safety
@@ -57,8 +57,9 @@ void vhost_guard_init(void);
 bool vhost_guard_watch(void *start, size_t size, atomic_bool *lost);
 void vhost_guard_unwatch(void *start);
 
-/* Until it is called again in this thread, SIGBUS in it is blamed on connection
- * 'vid' if nothing else is known of the address, or on nobody if 'vid' is -1. */
+/* Until it is called again in this thread, SIGBUS in it is blamed on
+ * connection 'vid' if nothing else is known of the address, or on nobody if
+ * 'vid' is -1. */
 void vhost_guard_suspect(int vid);
 
 bool vhost_guard_is_memory(int fd);

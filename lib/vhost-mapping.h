@@ -7,11 +7,11 @@
 /* A guest's memory, mapped by us.
  *
  * librte_vhost maps the memory of each guest, too, and unmaps it when the
- * guest disconnects or its memory changes.  A mapping of ours stays for as long
- * as anybody has a reference: that is what packets need which are still in the
- * guest's memory when they are on their way through the switch.
+ * guest disconnects or its memory changes.  A mapping of ours stays for as
+ * long as there is a reference: packets in flight in the switch that are still
+ * in the guest's memory need that.
  *
- * A mapping of a file of which the guest takes pages away stays, too: see
+ * A mapping also stays if the guest takes pages away from its file: see
  * vhost-guard.h.  Devices are told about mappings: see vhost-dma.h.
  *
  * Mappings are made, referenced and released outside of the data path.  All

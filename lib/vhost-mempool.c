@@ -53,7 +53,7 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 #define BUFFER_ALIGN 1024
 #define MAX_FRAME_OVERHEAD (ETH_HEADER_LEN + 4 + 2 * VLAN_HEADER_LEN)
 
-/* How often vhost_mempool_run() looks for mbufs that came home, in ms. */
+/* How often vhost_mempool_run() looks for mbufs that came back, in ms. */
 #define SWEEP_INTERVAL 100
 
 /* More than a thread takes to put mbufs into a pool, in us. */
@@ -120,7 +120,7 @@ vhost_mempool_get(const struct vhost_mempool_request *request)
 
 /* Gives 'pool', which may be NULL, back for a port with 'n_queues' queues.
  * Mbufs from it may still be under way; the pool is freed when they are
- * home. */
+ * back. */
 void
 vhost_mempool_put(struct vhost_mempool *pool, unsigned int n_queues)
 {
@@ -266,10 +266,11 @@ configured_mtu(const struct vhost_mempool_request *request)
         for (size_t i = 0; i < config->n_shared_mempools; i++) {
             const struct vhost_shared_mempool *sm
                 = &config->shared_mempools[i];
+            int rounded = vhost_mempool_rounded_mtu(sm->mtu);
 
-            if (sm->mtu >= mtu && sm->mtu < best
+            if (rounded >= mtu && rounded < best
                 && (sm->node == VHOST_ANY_NODE || sm->node == request->node)) {
-                best = sm->mtu;
+                best = rounded;
             }
         }
     }
@@ -419,9 +420,9 @@ create_on_node(const struct vhost_mempool *pool)
     return mp;
 }
 
-/* Are all mbufs of 'mp', from which nobody takes any, at home?  A thread that is
- * in the middle of putting some back may have them in two places, or go on to
- * write to its cache: it must have got on before the pool may be freed.
+/* Are all mbufs of 'mp', from which no thread takes any, back in it?  A thread
+ * that is putting some back may have them in two places, or still write to its
+ * cache: it must have finished that before the pool may be freed.
  *
  * rte_mempool_full() is no answer: it takes more for as many. */
 static bool
@@ -455,8 +456,8 @@ note_grace_period(atomic_uint64_t *n_ended)
 }
 
 /* Frees the pools that nobody uses and that were full before the last grace
- * period of the RCU, which this sees to: 'full_since' is the number of the first
- * one that began later, or 0. */
+ * period of the RCU, which this sees to: 'full_since' is the number of the
+ * first one that began later, or 0. */
 static void
 sweep(void)
 {

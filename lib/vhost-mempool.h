@@ -7,7 +7,7 @@
 /* Pools of mbufs for vhost-user ports, by NUMA node and buffer size.
  *
  * A pool is made when a guest connects and freed when its last user has left
- * and its last mbuf has come home.  Ports with the same node and buffer size
+ * and its last mbuf has come back.  Ports with the same node and buffer size
  * share one, as long as its size covers what they may hold together; a port
  * that does not fit gets a further pool.  With "per-port-memory", no port
  * shares.
@@ -18,11 +18,11 @@
  * transmit rings of physical ports.  vhost_mempool_size() adds all of it up.
  *
  * When memory is short, a smaller pool is tried, then other nodes' memory,
- * nearest node first, then a pool that others use.  Whoever gets less than it
- * asked for can tell with vhost_mempool_degradation().
+ * nearest node first, then a pool that others use.  A user that gets less than
+ * it asked for can tell with vhost_mempool_degradation().
  *
- * The functions may be called from any thread, but what they say of a pool
- * concerns its users only. */
+ * The functions may be called from any thread.  Those that take a pool are for
+ * its users. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,14 +53,11 @@ struct vhost_mempool {
     bool private;               /* Made under "per-port-memory". */
     bool lent;                  /* Used for lack of a further pool? */
 
-    /* Without users, was it full: when it was swept (see there), and when memory
-     * was needed at last? */
+    /* Without users, was it full: when it was swept (see there), and when
+     * memory was needed at last? */
     uint64_t full_since;
     bool was_full;
 };
-
-/* More than any port's MTU.  DPDK counts a buffer's size in 16 bits. */
-#define VHOST_MEMPOOL_MAX_MTU 60000
 
 struct vhost_mempool *vhost_mempool_get(const struct vhost_mempool_request *);
 void vhost_mempool_put(struct vhost_mempool *, unsigned int n_queues);

@@ -35,8 +35,7 @@ BUILD_ASSERT_DECL(VHOST_IOTLB_UPDATE == 2 && VHOST_IOTLB_INVALIDATE == 3);
 #define LAYOUT_FEATURES (UINT64_C(1) << VIRTIO_F_RING_PACKED    \
                          | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
 
-/* Returns what librte_vhost would do if it obeyed the message that it must not,
- * or NULL. */
+/* Returns why librte_vhost must not get the message, or NULL. */
 typedef const char *object_func(const struct vhost_conversation *,
                                 const struct vhost_message *);
 
@@ -44,8 +43,8 @@ static object_func object_to_features, object_to_memory, object_to_log,
     object_to_size, object_to_base, object_to_postcopy, object_to_inflight,
     object_to_translation;
 
-/* All requests that librte_vhost knows.  RESET_OWNER and GET_VRING_BASE stop the
- * device, which librte_vhost says before it does more. */
+/* All requests that librte_vhost knows.  RESET_OWNER and GET_VRING_BASE stop
+ * the device, which librte_vhost says before it does more. */
 static const struct request {
     const char *name;           /* As in the specification. */
     enum vhost_scope scope;
@@ -105,8 +104,8 @@ find_request(uint32_t number)
             ? &requests[number] : &unknown);
 }
 
-/* Parses 'message', of which librte_vhost has at least as much in its buffer
- * as is read here, even if less was sent. */
+/* Parses 'message' into '*m'.  librte_vhost's buffer is at least as long as
+ * what is read here, even if the front end has sent less. */
 void
 vhost_message_parse(const void *message_, struct vhost_message *m)
 {
@@ -143,7 +142,7 @@ vhost_message_range(const struct vhost_message *m, unsigned int *first,
           : m->scope == VHOST_SCOPE_DEVICE ? VHOST_MAX_VRINGS : 0);
 }
 
-/* May the guest take it from 'm' that it has all buffers of a virtqueue
+/* After 'm', may the guest expect to have all buffers of the virtqueue
  * back? */
 bool
 vhost_message_stops_ring(const struct vhost_message *m)
@@ -154,11 +153,11 @@ vhost_message_stops_ring(const struct vhost_message *m)
                 && !m->state.num));
 }
 
-/* Takes the last byte from the range of addresses in 'message', an IOTLB_MSG,
- * if that goes up to the end of all addresses.  Up to there QEMU forgets
- * translations, for example when a Linux guest has the whole domain forgotten,
- * but librte_vhost's sum of address and size is then 0: it would forget
- * nothing, and go on with pages that the guest has put to another use. */
+/* Shortens the range of addresses in 'message', an IOTLB_MSG, by a byte if it
+ * ends at the last address of all.  QEMU sends such ranges, for example when a
+ * Linux guest invalidates a whole domain.  For them, librte_vhost's sum of
+ * address and size wraps to 0: it would invalidate nothing, and still access
+ * pages that the guest uses for something else by now. */
 void
 vhost_message_limit_range(void *message)
 {
@@ -180,9 +179,11 @@ close_fds(const struct vhost_message *m)
     }
 }
 
-/* Has librte_vhost treat 'm', which it has not handled yet, as one that it has
- * refused.  These functions return what a callback is to return; then librte_vhost
- * does not close the file descriptors that came along. */
+/* Makes librte_vhost treat 'm', which it has not handled yet, as a message
+ * that it has refused.
+ *
+ * This function and the next two return what the callback must return.  They
+ * close the message's file descriptors, which librte_vhost then does not. */
 enum rte_vhost_msg_result
 vhost_message_refuse(const struct vhost_message *m)
 {
@@ -190,7 +191,7 @@ vhost_message_refuse(const struct vhost_message *m)
     return RTE_VHOST_MSG_RESULT_ERR;
 }
 
-/* Has librte_vhost treat 'm' as if it had been obeyed. */
+/* Makes librte_vhost treat 'm' as a message that it has obeyed. */
 enum rte_vhost_msg_result
 vhost_message_ignore(const struct vhost_message *m)
 {
@@ -198,22 +199,22 @@ vhost_message_ignore(const struct vhost_message *m)
     return RTE_VHOST_MSG_RESULT_OK;
 }
 
-/* Has librte_vhost end the connection on which 'message' came, which is 'm'. */
+/* Makes librte_vhost end the connection on which 'message', parsed as 'm',
+ * came. */
 enum rte_vhost_msg_result
 vhost_message_hang_up(void *message, const struct vhost_message *m)
 {
     char *p = (char *) message + FLAGS_OFFSET;
     uint32_t flags;
 
-    /* It ends if nobody waits for a reply that says no. */
+    /* librte_vhost ends it if the front end does not wait for a reply. */
     memcpy(&flags, p, sizeof flags);
     flags &= ~FLAG_NEED_REPLY;
     memcpy(p, &flags, sizeof flags);
     return vhost_message_refuse(m);
 }
 
-/* Returns what librte_vhost would do if it obeyed 'm' that it must not, or
- * NULL. */
+/* Returns why librte_vhost must not get 'm', or NULL. */
 const char *
 vhost_conversation_objection(const struct vhost_conversation *c,
                              const struct vhost_message *m)
@@ -223,7 +224,8 @@ vhost_conversation_objection(const struct vhost_conversation *c,
     return object ? object(c, m) : NULL;
 }
 
-/* Has librte_vhost lost the guest's memory, to which its rings still point? */
+/* Has librte_vhost lost the guest's memory while its rings still point
+ * there? */
 bool
 vhost_conversation_is_broken(const struct vhost_conversation *c)
 {
@@ -320,7 +322,7 @@ static const char *
 object_to_features(const struct vhost_conversation *c,
                    const struct vhost_message *m)
 {
-    /* It would go on with addresses that it checked for the old layout. */
+    /* It would still use addresses that it checked for the old layout. */
     if ((m->u64 ^ get_features(c->vid)) & LAYOUT_FEATURES
         && is_any_ring_in_use(c->vid)) {
         return "the layout of rings in use cannot change";
@@ -384,7 +386,7 @@ object_to_log(const struct vhost_conversation *c OVS_UNUSED,
     return m->log.offset ? "the log has an offset" : NULL;
 }
 
-/* Where is packed ring 'vring' to go on? */
+/* Returns the index at which packed ring 'vring' is to start. */
 static unsigned int
 packed_index(int vid, unsigned int vring)
 {
@@ -410,7 +412,7 @@ object_to_size(const struct vhost_conversation *c,
     if (is_ring_in_use(c->vid, m->vring, &size) && m->state.num != size) {
         return "the size of a ring in use cannot change";
     }
-    /* It allocates memory, which is everybody's. */
+    /* It allocates memory, which all guests share. */
     if (c->n_entries - c->sizes[m->vring] + m->state.num
         > VHOST_MAX_RING_ENTRIES) {
         return "the rings have too many entries in all";
@@ -423,7 +425,7 @@ object_to_size(const struct vhost_conversation *c,
     return NULL;
 }
 
-/* It would go on there, behind the ring. */
+/* It would continue there, past the end of the ring. */
 static const char *
 object_to_base(const struct vhost_conversation *c,
                const struct vhost_message *m)
@@ -450,8 +452,8 @@ object_to_inflight(const struct vhost_conversation *c OVS_UNUSED,
     return "there is no memory for buffers in flight";
 }
 
-/* It would refuse most of these, too, but not tell us, and bursts would wait for
- * the end of it. */
+/* It would refuse most of these, too, but not tell us, and bursts would wait
+ * for the end of it. */
 static const char *
 object_to_translation(const struct vhost_conversation *c,
                       const struct vhost_message *m)

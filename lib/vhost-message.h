@@ -7,11 +7,12 @@
 /* Messages of the vhost-user protocol, as far as we look at them.
  *
  * librte_vhost handles all of them.  It shows them to us before and after,
- * because some change what a data path uses without another word.  A message
- * that would make librte_vhost do what it must not is refused before it gets it.
+ * because some change what a data path uses without any other callback.  A
+ * message that would make librte_vhost do something unsafe is refused before
+ * librte_vhost gets it.
  *
- * What decides about that was said before, on the same connection: a
- * 'struct vhost_conversation' has it.
+ * Whether it is unsafe depends on earlier messages on the same connection,
+ * which 'struct vhost_conversation' summarizes.
  *
  * All functions are called by the thread that handles the connection's
  * messages. */
@@ -76,8 +77,8 @@ struct vhost_message_region {
     uint64_t mmap_offset;
 };
 
-/* What a message says.  A message that is shorter leaves garbage behind its
- * end, as librte_vhost does, which looks at the length itself. */
+/* What a message says.  Members past the end of a shorter message are garbage;
+ * librte_vhost checks the length itself. */
 struct vhost_message {
     uint32_t request;           /* enum vhost_request, or one we don't know. */
     const char *name;           /* As in the protocol's specification. */
@@ -87,7 +88,7 @@ struct vhost_message {
     int fds[VHOST_MESSAGE_MAX_FDS];
     unsigned int n_fds;
     union {
-        uint64_t u64;           /* Features, an Ethernet address... */
+        uint64_t u64;           /* Features, an Ethernet address, etc. */
         struct vhost_vring_state state;
         struct vhost_vring_addr addr;
         struct {
@@ -109,7 +110,7 @@ struct vhost_conversation {
     bool is_running;            /* Does librte_vhost run the device? */
     uint32_t sizes[VHOST_MAX_VRINGS];   /* Of rings, or 0. */
     uint64_t n_entries;         /* The sum of 'sizes'. */
-    bool unsized[VHOST_MAX_VRINGS];     /* Must they be given a size anew? */
+    bool unsized[VHOST_MAX_VRINGS];     /* Do they need a new size? */
     bool has_postcopy;          /* Was POSTCOPY_ADVISE not ended? */
     bool has_memory;            /* Did SET_MEM_TABLE succeed? */
 
@@ -118,8 +119,8 @@ struct vhost_conversation {
 };
 
 /* All rings of a connection have this many entries at most, together: 128
- * queue pairs with the largest rings of QEMU's.  librte_vhost allocates 40 bytes
- * for each. */
+ * queue pairs with the largest rings of QEMU's.  librte_vhost allocates 40
+ * bytes for each. */
 #define VHOST_MAX_RING_ENTRIES (VHOST_MAX_VRINGS * 1024)
 
 void vhost_message_parse(const void *message, struct vhost_message *);

@@ -50,7 +50,7 @@ struct vhost_placement {
     int port_node;              /* Where the switch takes the port to be. */
     int library_node;
 
-    struct vhost_guest_memory memory;
+    struct vhost_memory_map memory;
     struct vhost_numa_census censuses[VHOST_MAX_REGIONS];
 
     struct vhost_queue_placement *queues;

@@ -31,6 +31,8 @@
 #include "vhost-policer.h"
 #include "vhost-qos.h"
 #include "vhost-socket.h"
+#include "vhost-supply.h"
+#include "vhost-tally.h"
 #include "vhost-zerocopy.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhost);
@@ -146,6 +148,10 @@ vhost_port_destruct(struct netdev *netdev)
 
     ovs_mutex_lock(&port->mutex);
     release_pool(port);
+    free(port->requested_path);
+    free(port->config_error);
+    free(port->placement);
+    free(port->ring_faults);
     ovs_mutex_unlock(&port->mutex);
 
     vhost_policer_destroy(ovsrcu_get_protected(struct vhost_policer *,
@@ -154,10 +160,6 @@ vhost_port_destruct(struct netdev *netdev)
     if (qos) {
         vhost_qos_destroy(qos);
     }
-    free(port->requested_path);
-    free(port->config_error);
-    free(port->placement);
-    free(port->ring_faults);
     ovs_mutex_destroy(&port->mutex);
 }
 
@@ -360,7 +362,7 @@ vhost_port_reconfigure(struct netdev *netdev)
 
     move_session(port);
     if (port->session) {
-        vhost_session_take_demand(port->session, &demand);
+        vhost_supply_take(vhost_session_supply(port->session), &demand);
     }
 
     ovs_mutex_lock(&port->mutex);
@@ -517,7 +519,7 @@ vhost_ports_run(void)
         ovs_mutex_lock(&port->mutex);
         look_after(port, !(tick % TICKS_PER_POOL_RETRY));
         if (!(tick % TICKS_PER_SAMPLE) && port->session) {
-            vhost_session_sample_rates(port->session);
+            vhost_tally_sample(vhost_session_tally(port->session));
         }
         if (!(tick % TICKS_PER_PLACEMENT) && n_placed < MAX_PLACEMENTS) {
             update_placement(port);
@@ -612,9 +614,12 @@ construct_common(struct vhost_port *port)
     ovsrcu_init(&port->qos, NULL);
     atomic_init(&port->tx_retries_max, VHOST_TX_RETRIES_DEFAULT);
     atomic_init(&port->enabled, true);
-    port->flags = NETDEV_UP | NETDEV_PROMISC;
-    port->requested_mtu = port->mtu = RTE_ETHER_MTU;
+    port->mtu = RTE_ETHER_MTU;
     port->node = MAX(node, 0);
+    ovs_mutex_lock(&port->mutex);
+    port->flags = NETDEV_UP | NETDEV_PROMISC;
+    port->requested_mtu = RTE_ETHER_MTU;
+    ovs_mutex_unlock(&port->mutex);
 
     port->up.n_rxq = 0;
     port->up.n_txq = 0;
@@ -674,7 +679,7 @@ set_path(struct vhost_port *port, const char *path)
 static void
 set_tx_retries(struct vhost_port *port, const struct smap *options)
 {
-    int retries = vhost_parse_tx_retries(options);
+    int retries = vhost_config_parse_tx_retries(options);
     bool bad = smap_get_int(options, "tx-retries-max", retries) != retries;
     int old;
 
@@ -753,7 +758,7 @@ close_session(struct vhost_port *port, struct vhost_session *session)
 {
     struct vhost_vring_stats rx = { 0 }, tx = { 0 };
 
-    vhost_session_add_stats(session, &rx, &tx);
+    vhost_tally_add_sums(vhost_session_tally(session), &rx, &tx);
     vhost_session_close(session);
 
     ovs_mutex_lock(&port->mutex);
@@ -878,7 +883,8 @@ look_after(struct vhost_port *port, bool retry_pool)
 {
     bool reconfigure = false;
 
-    if (port->session && vhost_session_is_due(port->session)) {
+    if (port->session
+        && vhost_supply_is_due(vhost_session_supply(port->session))) {
         reconfigure = true;
     }
     if (port->path_busy && port->requested_path

@@ -53,12 +53,13 @@ struct vhost_port {
 
     struct ovs_mutex mutex OVS_ACQ_AFTER(vhost_ports_mutex);
 
-    /* What the user asked for. */
-    char *requested_path OVS_GUARDED;   /* Socket, checked; or null. */
+    /* What the user asked for.  The unmarked ones are written by the main
+     * thread, with 'mutex' held; that thread reads them without it. */
+    char *requested_path;               /* Socket, checked; or null. */
     char *config_error OVS_GUARDED;     /* Why not what was asked, or null. */
-    bool requested_iommu OVS_GUARDED;
-    bool requested_postcopy OVS_GUARDED;
-    bool requested_zero_copy OVS_GUARDED;
+    bool requested_iommu;
+    bool requested_postcopy;
+    bool requested_zero_copy;
     bool bad_tx_retries OVS_GUARDED;    /* "tx-retries-max" out of range? */
     int requested_mtu OVS_GUARDED;
     enum netdev_flags flags OVS_GUARDED;
@@ -67,7 +68,7 @@ struct vhost_port {
     uint32_t policer_burst OVS_GUARDED; /* kbit. */
 
     /* What is in force. */
-    int node OVS_GUARDED;               /* NUMA node. */
+    int node;                           /* NUMA node; as above. */
     struct vhost_mempool *pool OVS_GUARDED;
     unsigned int pool_queues OVS_GUARDED;       /* Promised to 'pool'. */
     bool pool_missing OVS_GUARDED;      /* Was there no memory for a pool? */

@@ -4,14 +4,13 @@
 #ifndef VHOST_SESSION_PRIVATE_H
 #define VHOST_SESSION_PRIVATE_H 1
 
-/* What the two halves of a session share: vhost-session.c, which has the socket
- * and answers the port, and vhost-conn.c, which follows what librte_vhost says
- * of the connections on the socket. */
+/* What the parts of a session share: vhost-session.c, which has the socket and
+ * answers the port, and those that follow what librte_vhost says of the
+ * connections on the socket (see vhost-conn.h).
+ *
+ * Threads and locks: see vhost-session.h. */
 
 #include <stdbool.h>
-#include <stdint.h>
-
-#include <rte_vhost.h>
 
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
@@ -19,6 +18,7 @@
 #include "ovs-atomic.h"
 #include "ovs-rcu.h"
 #include "vhost-session.h"
+#include "vhost-supply.h"
 #include "vhost-tally.h"
 
 struct vhost_session {
@@ -36,19 +36,16 @@ struct vhost_session {
     OVSRCU_TYPE(struct vhost_device *) device;
 
     struct ovs_mutex mutex;
-    bool closing OVS_GUARDED;               /* No device may run any more. */
+    bool closing OVS_GUARDED;               /* No device may start. */
     struct ovs_list conns OVS_GUARDED;      /* Contains struct vhost_conn. */
-    struct vhost_supply supply OVS_GUARDED; /* What the port has for it. */
 
+    struct vhost_supply supply;             /* What the port has for it. */
     struct vhost_tally tally;               /* Of all connections. */
 };
 
-/* vhost-session.c */
+/* vhost-session.c, for the connections. */
 struct vhost_session *vhost_session_find(const char *path);
-
-/* vhost-conn.c */
-extern const struct rte_vhost_device_ops vhost_conn_device_ops;
-struct vhost_device *vhost_session_cut_conns(struct vhost_session *);
-void vhost_session_free_conns(struct vhost_session *, struct vhost_device *);
+void vhost_session_wait_for_data_path(struct vhost_session *session)
+    OVS_EXCLUDED(session->mutex);
 
 #endif /* vhost-session-private.h */

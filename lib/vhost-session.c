@@ -20,7 +20,10 @@
 #include "ovs-thread.h"
 #include "util.h"
 #include "vhost-compat.h"
+#include "vhost-conn.h"
+#include "vhost-device.h"
 #include "vhost-dma.h"
+#include "vhost-grace.h"
 #include "vhost-guard.h"
 #include "vhost-mapping.h"
 #include "vhost-session-private.h"
@@ -36,6 +39,17 @@ static struct vhost_session *find_session(const char *path)
     OVS_REQUIRES(sessions_mutex);
 static void keep_event_thread(void);
 static int start_driver(const struct vhost_session_config *, char **errp);
+
+/* Frees 'session', which is not in 'sessions' and has no connections. */
+static void
+destroy(struct vhost_session *session)
+{
+    vhost_supply_destroy(&session->supply);
+    vhost_tally_destroy(&session->tally);
+    ovs_mutex_destroy(&session->mutex);
+    free(session->path);
+    free(session);
+}
 
 /* Opens a session for 'netdev' as 'config' says.  Returns the session, or NULL
  * and a message in '*errp' that the caller must free. */
@@ -87,10 +101,7 @@ vhost_session_open(const struct vhost_session_config *config,
         hmap_remove(&sessions, &session->hmap_node);
         ovs_mutex_unlock(&sessions_mutex);
     }
-    vhost_tally_destroy(&session->tally);
-    ovs_mutex_destroy(&session->mutex);
-    free(session->path);
-    free(session);
+    destroy(session);
     return NULL;
 }
 
@@ -106,13 +117,13 @@ vhost_session_close(struct vhost_session *session)
         return;
     }
 
-    /* The data path does not use the port any more, so there is nobody to wait
-     * for, and nobody may be waited for: other threads may be waiting for a
-     * lock of the netdev layer that our caller holds. */
-    device = vhost_session_cut_conns(session);
+    /* The data path no longer uses the port, so that there is nothing to wait
+     * for.  Nothing may be waited for either: other threads may want a lock of
+     * the netdev layer that our caller holds, before they quiesce. */
+    device = vhost_conn_cut_all(session);
 
-    /* librte_vhost waits here for a callback that is under way.  The one that
-     * waits for threads, destroy_device, goes on when it sees 'closing'. */
+    /* librte_vhost waits here for a callback that is under way.  A callback
+     * that waits for the data path stops waiting when it sees 'closing'. */
     if (rte_vhost_driver_unregister(session->path)) {
         VLOG_ERR("%s: cannot unregister vhost socket '%s'",
                  netdev_get_name(session->netdev), session->path);
@@ -121,17 +132,14 @@ vhost_session_close(struct vhost_session *session)
         fatal_signal_remove_file_to_unlink(session->path);
     }
 
-    /* No callback uses these any more. */
-    vhost_session_free_conns(session, device);
+    /* Now no callback uses these. */
+    vhost_conn_free_all(session, device);
 
     ovs_mutex_lock(&sessions_mutex);
     hmap_remove(&sessions, &session->hmap_node);
     ovs_mutex_unlock(&sessions_mutex);
 
-    vhost_tally_destroy(&session->tally);
-    ovs_mutex_destroy(&session->mutex);
-    free(session->path);
-    free(session);
+    destroy(session);
 }
 
 /* Returns the running device of 'session', which may be NULL, or NULL if there
@@ -189,62 +197,66 @@ vhost_session_zero_copy_obstacle(struct vhost_session *session)
     return obstacle;
 }
 
-/* Stores what the port is to have for the guest in '*demand'.  From now on,
- * 'session' asks for a reconfiguration when it is to have more. */
-void
-vhost_session_take_demand(struct vhost_session *session,
-                          struct vhost_demand *demand)
+/* Returns what the port has for the guest of 'session', and is to have. */
+struct vhost_supply *
+vhost_session_supply(struct vhost_session *session)
 {
+    return &session->supply;
+}
+
+/* Returns what was counted on all queues of 'session' since it was opened,
+ * over all of its connections. */
+struct vhost_tally *
+vhost_session_tally(struct vhost_session *session)
+{
+    return &session->tally;
+}
+
+/* Stores the memory of the guest whose device is running in '*memory', none if
+ * no device is running.
+ *
+ * The front end may change the memory at any time, and librte_vhost then
+ * unmaps it: the kernel may be asked about the mappings, but they must not be
+ * accessed. */
+void
+vhost_session_get_memory(struct vhost_session *session,
+                         struct vhost_memory_map *memory)
+{
+    struct vhost_conn *conn;
+
+    memory->n_regions = 0;
     ovs_mutex_lock(&session->mutex);
-    vhost_supply_take(&session->supply, demand);
+    LIST_FOR_EACH (conn, list_node, &session->conns) {
+        if (conn->device) {
+            *memory = conn->memory;
+        }
+    }
     ovs_mutex_unlock(&session->mutex);
 }
 
-/* Is it time for a reconfiguration that had to wait? */
-bool
-vhost_session_is_due(struct vhost_session *session)
+static bool
+is_closing(void *session_)
 {
-    bool is_due;
+    struct vhost_session *session = session_;
+    bool closing;
 
     ovs_mutex_lock(&session->mutex);
-    is_due = vhost_supply_is_due(&session->supply);
+    closing = session->closing;
     ovs_mutex_unlock(&session->mutex);
-    return is_due;
+    return closing;
 }
 
-/* Adds what was counted on all queues of 'session' since it was opened, over
- * all of its connections, to '*rx' and '*tx'. */
+/* Waits until all threads have quiesced, so that none uses a device of
+ * 'session' that was withdrawn before, or its guest's memory.
+ *
+ * Stops waiting when the session is being closed.  The thread that closes it
+ * has made sure that no thread uses the port, waits for librte_vhost's event
+ * thread, which calls this, and may hold a lock that keeps other threads from
+ * quiescing. */
 void
-vhost_session_add_stats(struct vhost_session *session,
-                        struct vhost_vring_stats *rx,
-                        struct vhost_vring_stats *tx)
+vhost_session_wait_for_data_path(struct vhost_session *session)
 {
-    vhost_tally_add_sums(&session->tally, rx, tx);
-}
-
-/* Appends the statistics of each virtqueue of the running device, if any, to
- * 'custom'. */
-void
-vhost_session_add_vring_stats(struct vhost_session *session,
-                              struct netdev_custom_stats *custom)
-{
-    vhost_tally_add_vrings(&session->tally, custom);
-}
-
-/* From now on, rates of virtqueues are those since the last call. */
-void
-vhost_session_sample_rates(struct vhost_session *session)
-{
-    vhost_tally_sample(&session->tally);
-}
-
-/* Reads the rate of virtqueue 'vring' of the running device.  Returns false if
- * it is not known (yet). */
-bool
-vhost_session_get_rate(struct vhost_session *session, uint16_t vring,
-                       struct vhost_rate *rate)
-{
-    return vhost_tally_get_rate(&session->tally, vring, rate);
+    vhost_grace_wait(is_closing, session);
 }
 
 /* Returns the name of the port whose session uses socket 'path', or NULL.  The
@@ -312,10 +324,10 @@ unwanted_features(const struct vhost_session_config *config)
             | (config->zero_copy ? UINT64_C(1) << VIRTIO_F_IN_ORDER : 0));
 }
 
-/* Since 24.11.5 and 25.11.1, DPDK ends its event thread when the last socket is
- * unregistered, and waits for that for up to a second, in the thread that does
- * so, which is the main thread.  So there is always one more, which is never
- * started. */
+/* Since 24.11.5 and 25.11.1, DPDK ends its event thread when the last socket
+ * is unregistered, and waits for that for up to a second, in the thread that
+ * does so, which is the main thread.  So there is always one more, which is
+ * never started. */
 static void
 keep_event_thread(void)
 {

@@ -10,19 +10,33 @@
  * Concept
  * =======
  *
- * A port with a socket has a session.  librte_vhost owns the socket and tells
- * the session, from its event thread, how the conversation with the guest
- * goes:
+ * A port with a socket has a session.  librte_vhost owns the socket and calls
+ * back for each connection, and around each message on it:
  *
- *     open -> new_connection -> new_device <-> destroy_device
- *                 ^                                  |
- *                 +------ destroy_connection <-------+
+ *      vhost_session_open()
+ *             |
+ *             v
+ *      new_connection ----> refused: too many
+ *             |
+ *             v
+ *         connected <----------------+      each message, in any state:
+ *             |                      |
+ *        new_device                  |      before_message: refuse it, or take
+ *             |                      |        the virtqueues that it concerns
+ *             v                      |        from the data path, and wait
+ *    running: device published ------+               |
+ *             |        destroy_device       librte_vhost handles it
+ *             |                                      |
+ *             v                             after_message: note what it says,
+ *     destroy_connection                      give the virtqueues back
+ *
+ * (A guest that vanishes causes destroy_device, then destroy_connection.)
  *
  * Between new_device and destroy_device, the session publishes a 'struct
- * vhost_device' to the data path (see vhost-device.h).  Along the way it
- * keeps account of how many queues, on which NUMA node, the guest wants, and
- * asks for a reconfiguration of the netdev when the port is to have them (see
- * vhost-supply.h).
+ * vhost_device' to the data path (see vhost-device.h).  It notes how many
+ * queues, on which NUMA node, the guest wants, and asks for a reconfiguration
+ * of the netdev when the port is to have them (see vhost-supply.h).  What was
+ * counted is kept over connections (vhost-tally.h).
  *
  *
  * Thread-safety
@@ -32,36 +46,88 @@
  * other functions may be called from any thread, as long as the session is not
  * closed.
  *
- * destroy_device is where librte_vhost's event thread waits for the data path:
- * when the callback returns, the library may unmap the guest's memory.  No
- * other thread waits for the data path here.  In particular
- * vhost_session_close() does not, because it may be called with a lock of the
- * netdev layer held that other threads want before they quiesce.
+ * The callbacks run in librte_vhost's event thread, except that new_connection
+ * also runs in the thread that has connected: the main thread, in
+ * vhost_session_open(), or librte_vhost's thread for reconnections.
  *
- * Lock order, outermost first:
+ * Only callbacks wait for the data path: destroy_device, because the library
+ * may unmap the guest's memory afterwards, and before_message, because the
+ * library may change rings or memory afterwards.  vhost_session_close() does
+ * not wait, because it may be called with a lock of the netdev layer held that
+ * other threads want before they quiesce; callbacks stop waiting when it is
+ * called.
  *
- *     the port's mutex
- *     the mutex of a session's tally (vhost-tally.h)
- *     locks inside librte_vhost (sockets, connections, a virtqueue's access)
- *     'sessions_mutex', a session's 'mutex' (leaves: nothing is called with
- *         them held but OVS's own leaves, such as seq and vlog, and functions
- *         of librte_vhost that take no lock), the one in vhost-dma.c (the
- *         same, but for functions of VFIO)
  *
- * librte_vhost calls back with locks of its own held, hence a callback may
- * take the leaves only.  An exception is destroy_device, which it calls
- * without a virtqueue's access lock: it takes the tally's too. */
+ * Locks
+ * =====
+ *
+ * All locks of lib/, outermost first: a thread that holds one may take only
+ * locks with a higher number.  "Leaf" means that nothing else is locked while
+ * it is held, except inside Open vSwitch's own leaves, such as seq and vlog.
+ *
+ *    Lock               In                 Protects
+ *    -----------------  -----------------  -----------------------------------
+ *  1 vhost_ports_mutex  vhost-port*.c      The list of ports.
+ *      Taken by the main thread.  Held while it takes the mutex of each port.
+ *
+ *  2 port->mutex        vhost-port.h       What is configured.
+ *      Any thread, but not in bursts.  Held while 3, 4 and 7 to 10 are taken,
+ *      but not while a session is opened or closed.
+ *
+ *  3 pools_mutex        vhost-mempool.c    Mempools: the list and their users.
+ *      Any thread, but not in bursts.  Held while DPDK makes or frees a
+ *      mempool.
+ *
+ *  4 tally->mutex       vhost-tally.h      Counters of virtqueues.
+ *      Any thread, but not in bursts; of the callbacks, new_device,
+ *      destroy_device and destroy_connection.  Held while librte_vhost is
+ *      asked for counters (6).
+ *
+ *  5 queue->lock        vhost-device.h     A transmit queue (a spinlock).
+ *      The thread that sends a burst, and one that polls, which only tries.
+ *      Held while a burst is sent (6, if that is librte_vhost's).
+ *
+ *  6 librte_vhost's own: sockets, connections, a virtqueue's access.
+ *      For most messages (see 'is_locked' of struct vhost_message), it holds
+ *      the access locks of all virtqueues around before_message, after_message
+ *      and vring_state_changed, which may therefore take 7 to 12 only.  It
+ *      calls the other callbacks without access locks; they may take 4, too.
+ *
+ *  7 session->mutex     vhost-session-private.h   Connections and the device.
+ *      Any thread, but not in bursts.  Held while 8, 11 and 12 are taken, and
+ *      while functions of librte_vhost are called that take no lock.
+ *
+ *  8 supply->mutex      vhost-supply.h     What the guest wants.  Leaf.
+ *      Main thread and callbacks.
+ *
+ *  9 sessions_mutex     vhost-session.c    All sessions, by path.  Leaf.
+ *      Main thread and new_connection.
+ *
+ * 10 meter->lock        vhost-meter.h      A policer or QoS (spinlock).  Leaf.
+ *      The thread that receives or sends a burst, and any thread that changes
+ *      or shows queues of the QoS, which allocates no memory meanwhile.  No
+ *      other lock of ours is shared by bursts and the control plane.
+ *
+ * 11 mutex              vhost-dma.c        Memory that VFIO knows of.
+ *      Any thread, but not in bursts.  Held while DPDK is asked for a port's
+ *      name.  Not held while VFIO maps or unmaps.
+ *
+ * 12 watched_mutex      vhost-guard.c      Mappings that are watched.  Leaf.
+ *      Any thread, but not in bursts.  The handler of SIGBUS reads without
+ *      it: a version, odd during a change, tells it when to look again. */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "ovs-rcu.h"
-#include "vhost-device.h"
-#include "vhost-supply.h"
+#include "guest-memory.h"
 
 struct netdev;
-struct netdev_custom_stats;
+struct vhost_counters;
+struct vhost_device;
+struct vhost_session;
+struct vhost_supply;
+struct vhost_tally;
 
 /* How to open a session. */
 struct vhost_session_config {
@@ -81,14 +147,14 @@ struct vhost_guest_region {
     uint64_t guest_address;     /* In the guest's physical memory. */
     uint64_t size;              /* In bytes. */
     const void *mapping;        /* Ours, managed by librte_vhost. */
-    int fd;                     /* The file: librte_vhost's descriptor... */
-    dev_t device;               /* ...and, to tell whether that is still the */
-    ino_t inode;                /* same, the file's identity. */
+    int fd;                     /* librte_vhost's descriptor of the file. */
+    dev_t device;               /* The file's identity, to tell whether 'fd' */
+    ino_t inode;                /* is still the same file. */
 };
 
 #define VHOST_MAX_REGIONS GUEST_MEMORY_MAX_REGIONS
 
-struct vhost_guest_memory {
+struct vhost_memory_map {
     unsigned int n_regions;
     struct vhost_guest_region regions[VHOST_MAX_REGIONS];
 };
@@ -102,20 +168,11 @@ const char *vhost_session_path(const struct vhost_session *);
 bool vhost_session_is_client(const struct vhost_session *);
 bool vhost_session_offers(const struct vhost_session *, bool iommu,
                           bool postcopy, bool zero_copy);
-void vhost_session_take_demand(struct vhost_session *, struct vhost_demand *);
-bool vhost_session_is_due(struct vhost_session *);
+struct vhost_supply *vhost_session_supply(struct vhost_session *);
+struct vhost_tally *vhost_session_tally(struct vhost_session *);
 const char *vhost_session_zero_copy_obstacle(struct vhost_session *);
 void vhost_session_get_memory(struct vhost_session *,
-                              struct vhost_guest_memory *);
-
-void vhost_session_add_stats(struct vhost_session *,
-                             struct vhost_vring_stats *rx,
-                             struct vhost_vring_stats *tx);
-void vhost_session_add_vring_stats(struct vhost_session *,
-                                   struct netdev_custom_stats *);
-void vhost_session_sample_rates(struct vhost_session *);
-bool vhost_session_get_rate(struct vhost_session *, uint16_t vring,
-                            struct vhost_rate *);
+                              struct vhost_memory_map *);
 
 const char *vhost_session_path_user(const char *path);
 

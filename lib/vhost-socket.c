@@ -25,8 +25,8 @@ VLOG_DEFINE_THIS_MODULE(vhost_socket);
 /* How long librte_vhost may wait for the rest of a message, and for room for
  * its answer, in ms.  A front end that keeps to the rules sends a message as a
  * whole and reads each answer.  Only in post-copy live migration, it has to do
- * something in between: from the first such connection on, all are waited for as
- * long as that may take. */
+ * something in between: from the first such connection on, all are waited for
+ * as long as that may take. */
 #define RECEIVE_TIMEOUT 20
 #define POSTCOPY_TIMEOUT 100
 #define SEND_TIMEOUT 1
@@ -77,16 +77,16 @@ is_waiting_connection(int fd)
             && !getpeername(fd, (struct sockaddr *) &peer, &len));
 }
 
-/* Sees to it that nobody waits long for the other end of a connection of
- * librte_vhost's, which has one thread for all sockets.  Returns how many
- * connections there are.
+/* Makes sure that librte_vhost, which has one thread for all sockets, does not
+ * wait long for the other end of a connection.  Returns how many connections
+ * there are.
  *
- * The library does not tell which file descriptor is a connection's, and of what
- * can be asked, the front end chooses more than one should think: what a client's
- * socket is connected to has the name that the front end bound it to, before it
- * was moved or linked to where the switch finds it; and a front end may send us
- * sockets of its own.  So this takes all connected Unix sockets that would wait.
- * Those of Open vSwitch's own do not. */
+ * The library does not tell which file descriptor is a connection's, and of
+ * what can be asked, the front end chooses more than one should think: what a
+ * client's socket is connected to has the name that the front end bound it to,
+ * before it was moved or linked to where the switch finds it; and a front end
+ * may send us sockets of its own.  So this takes all connected Unix sockets
+ * that would wait.  Those of Open vSwitch's own do not. */
 int
 vhost_socket_limit_waiting(bool postcopy)
 {

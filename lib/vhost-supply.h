@@ -7,15 +7,17 @@
 /* What a port has for its guest, and when that is to change.
  *
  * A change is a reconfiguration, which holds up the ports around.  So a guest
- * gets more queues at once, and all that it has set up; has fewer taken away
- * only when it has not wanted them for a while; and is followed to another
- * NUMA node some times in a row, and then once in a while.  None of what it
- * does over and over keeps the datapath busy.
+ * gets more queues at once, and all that it has set up; loses some only when
+ * it has not wanted them for a while; and is followed to another NUMA node
+ * some times in a row, and then once in a while.  Nothing that a guest does
+ * repeatedly keeps the datapath busy.
  *
- * Any thread; the caller locks. */
+ * All functions are thread-safe.  The event thread of librte_vhost says what
+ * the guest wants, the main thread what the port has taken. */
 
 #include <stdbool.h>
 
+#include "openvswitch/thread.h"
 #include "openvswitch/token-bucket.h"
 
 /* How long a guest must want less than the port has before that is taken away,
@@ -36,18 +38,25 @@ struct vhost_demand {
 };
 
 struct vhost_supply {
-    /* For the caller to set, with a vhost_supply_review() after it. */
-    struct vhost_demand wanted;
-    unsigned int n_pairs;       /* Queue pairs that the guest has set up. */
+    struct ovs_mutex mutex;
+    struct vhost_demand wanted OVS_GUARDED;     /* By the guest. */
+    unsigned int n_pairs OVS_GUARDED;   /* Queue pairs that it has set up. */
 
-    struct vhost_demand taken;  /* What the port has. */
-    long long int less_since;   /* When 'wanted' became less, in ms; or 0. */
-    struct token_bucket moves;
-    bool may_move;              /* Was a move taken from 'moves'? */
+    struct vhost_demand taken OVS_GUARDED;      /* What the port has. */
+    long long int less_since OVS_GUARDED;       /* When 'wanted' became less,
+                                                 * in ms; or 0. */
+    struct token_bucket moves OVS_GUARDED;
+    bool may_move OVS_GUARDED;          /* Was a move taken from 'moves'? */
 };
 
 void vhost_supply_init(struct vhost_supply *);
-bool vhost_supply_review(struct vhost_supply *);
+void vhost_supply_destroy(struct vhost_supply *);
+
+void vhost_supply_arrive(struct vhost_supply *, int node);
+bool vhost_supply_want(struct vhost_supply *, unsigned int n_rxqs,
+                       unsigned int n_txqs, unsigned int n_pairs);
+void vhost_supply_leave(struct vhost_supply *);
+
 bool vhost_supply_is_due(struct vhost_supply *);
 void vhost_supply_take(struct vhost_supply *, struct vhost_demand *);
 

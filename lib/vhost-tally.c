@@ -27,15 +27,19 @@ void
 vhost_tally_init(struct vhost_tally *tally)
 {
     memset(tally, 0, sizeof *tally);
-    tally->last_vid = -1;
     ovs_mutex_init(&tally->mutex);
+    ovs_mutex_lock(&tally->mutex);
+    tally->last_vid = -1;
+    ovs_mutex_unlock(&tally->mutex);
 }
 
 void
 vhost_tally_destroy(struct vhost_tally *tally)
 {
-    ovs_mutex_destroy(&tally->mutex);
+    ovs_mutex_lock(&tally->mutex);
     free(tally->vrings);
+    ovs_mutex_unlock(&tally->mutex);
+    ovs_mutex_destroy(&tally->mutex);
 }
 
 /* From now on, 'device' is asked for its counters. */
@@ -51,7 +55,7 @@ vhost_tally_start(struct vhost_tally *tally, struct vhost_device *device)
     ovs_mutex_unlock(&tally->mutex);
 }
 
-/* The running device is not asked any more. */
+/* From now on, the running device is no longer asked for its counters. */
 void
 vhost_tally_stop(struct vhost_tally *tally)
 {
@@ -216,7 +220,8 @@ retire(struct vhost_tally *tally, unsigned int vring)
     memset(v, 0, sizeof *v);
 }
 
-/* Does the same for all virtqueues of a device that will not run again. */
+/* Adds the counters of all virtqueues of a device that will not run again to
+ * those of the past. */
 static void
 retire_all(struct vhost_tally *tally)
 {

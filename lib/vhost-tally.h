@@ -7,9 +7,14 @@
 /* What is counted on a port's virtqueues, over all of its guest's
  * connections.
  *
- * A data path's counters begin anew with each device, or with each connection,
- * and librte_vhost's cannot be asked for while it handles a message.  So the
- * last values are kept, and those of the past are added up. */
+ * A data path's counters begin again at 0 with each device, or with each
+ * connection, and librte_vhost's cannot be asked for while it handles a
+ * message.  So the last values are kept, and those of the past are added up.
+ *
+ * A session owns its tally.  Which threads may call what is said below. */
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "openvswitch/thread.h"
 #include "vhost-stats.h"
@@ -24,8 +29,8 @@ struct vhost_vring_tally {
     long long int sampled;      /* When, in ms; 0 for not yet. */
     uint64_t sampled_packets;   /* What 'stats' had then. */
     uint64_t sampled_bytes;
-    struct vhost_rate rate;     /* Between the last two samples... */
-    bool has_rate;              /* ...if there were two. */
+    struct vhost_rate rate;     /* Between the last two samples. */
+    bool has_rate;              /* Were there two? */
 };
 
 struct vhost_tally {
@@ -39,7 +44,7 @@ struct vhost_tally {
 };
 
 void vhost_tally_init(struct vhost_tally *);
-void vhost_tally_destroy(struct vhost_tally *);
+void vhost_tally_destroy(struct vhost_tally *);     /* No other user. */
 
 /* For librte_vhost's event thread: a device starts, it stops, its connection
  * ends. */

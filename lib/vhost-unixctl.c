@@ -18,9 +18,11 @@
 #include "openvswitch/json.h"
 #include "unixctl.h"
 #include "util.h"
+#include "vhost-device.h"
 #include "vhost-mempool.h"
 #include "vhost-placement.h"
 #include "vhost-port.h"
+#include "vhost-tally.h"
 
 /* What is shown, for programs or, if 'json' is null, for people. */
 struct show {
@@ -291,7 +293,8 @@ queue_to_json(const struct vhost_port *port, const struct vhost_device *device,
     json_object_put(json, "enabled", json_boolean_create(qp->enabled));
     json_object_put(json, "size", json_integer_create(qp->size));
     json_object_put(json, "fill", number_or_null(qp->fill));
-    has_rate = vhost_session_get_rate(port->session, qp->vring, &rate);
+    has_rate = vhost_tally_get_rate(vhost_session_tally(port->session),
+                                    qp->vring, &rate);
     json_object_put(json, "packets_per_second",
                     number_or_null(has_rate ? rate.packets : -1));
     json_object_put(json, "bits_per_second",
@@ -531,7 +534,8 @@ put_queue(struct ds *s, const struct vhost_port *port,
     const char *separator = "txq ";
     struct vhost_rate rate;
 
-    if (vhost_session_get_rate(port->session, qp->vring, &rate)) {
+    if (vhost_tally_get_rate(vhost_session_tally(port->session),
+                                    qp->vring, &rate)) {
         format_rate(rate.packets, packets);
         format_rate(rate.bits, bits);
     }

@@ -101,6 +101,14 @@ cppcheck_options=(--quiet --error-exitcode=1 --std=c11 --max-configs=1
     --suppress=invalidFunctionArgBool)
 check cppcheck cppcheck "${cppcheck_options[@]}" "${c[@]}"
 
+# clang's analysis of what lib/ says of its locks (see lib/vhost-session.h).
+thread_safety() {
+    files ls-files ':(glob)lib/*.c' | xargs -P "$(nproc)" -I FILE \
+        clang -fsyntax-only -Wthread-safety -Werror=thread-safety \
+        "${options[@]}" FILE
+}
+check clang thread_safety
+
 # clang-tidy:
 # - easily-swappable-parameters, narrowing-conversions and
 #   implicit-widening-of-multiplication-result are about style here;

@@ -23,7 +23,7 @@ parse_access(const char *owner, const char *mode)
     struct vhost_socket_access access;
     char *error;
 
-    CHECK(vhost_parse_socket_access(owner, mode, &access, &error));
+    CHECK(vhost_config_parse_socket_access(owner, mode, &access, &error));
     CHECK(!error);
     return access;
 }
@@ -36,7 +36,7 @@ check_bad_access(const char *owner, const char *mode, const char *part)
     struct vhost_socket_access access;
     char *error = NULL;
 
-    if (vhost_parse_socket_access(owner, mode, &access, &error)) {
+    if (vhost_config_parse_socket_access(owner, mode, &access, &error)) {
         ovs_fatal(0, "owner %s, mode %s were accepted",
                   owner ? owner : "none", mode ? mode : "none");
     }
@@ -145,13 +145,12 @@ check_pools(const char *s, size_t n_expected, ...)
     char *error;
     size_t n;
 
-    CHECK(vhost_parse_shared_mempools(s, &pools, &n, &error));
+    CHECK(vhost_config_parse_shared_mempools(s, &pools, &n, &error));
     CHECK(!error);
     CHECK_INT(n, n_expected);
     va_start(args, n_expected);
     for (size_t i = 0; i < n; i++) {
-        CHECK_INT(pools[i].mtu,
-                  vhost_mempool_rounded_mtu(va_arg(args, int)));
+        CHECK_INT(pools[i].mtu, va_arg(args, int));
         CHECK_INT(pools[i].node, va_arg(args, int));
     }
     va_end(args);
@@ -165,7 +164,7 @@ check_bad_pools(const char *s, const char *part)
     char *error;
     size_t n;
 
-    if (vhost_parse_shared_mempools(s, &pools, &n, &error)) {
+    if (vhost_config_parse_shared_mempools(s, &pools, &n, &error)) {
         ovs_fatal(0, "shared-mempool-config \"%s\" was accepted", s);
     }
     CHECK_HAS(error, part);
@@ -207,12 +206,12 @@ test_tx_retries(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     };
     const struct smap none = SMAP_INITIALIZER(&none);
 
-    CHECK_INT(vhost_parse_tx_retries(&none), 8);
+    CHECK_INT(vhost_config_parse_tx_retries(&none), 8);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         const struct smap options = SMAP_CONST1(&options, "tx-retries-max",
                                                 cases[i].value);
 
-        CHECK_INT(vhost_parse_tx_retries(&options), cases[i].expected);
+        CHECK_INT(vhost_config_parse_tx_retries(&options), cases[i].expected);
     }
 }
 VHOST_TEST(test_tx_retries, "config-tx-retries", "config: tx-retries-max", 0);

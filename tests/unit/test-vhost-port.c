@@ -33,6 +33,7 @@
 #include "vhost-config.h"
 #include "vhost-mempool.h"
 #include "vhost-port.h"
+#include "vhost-supply.h"
 
 /* Checks that nothing is left of the ports that there were. */
 static void

@@ -25,6 +25,7 @@
 #include "userspace-tso.h"
 #include "util.h"
 #include "vhost-compat.h"
+#include "vhost-device.h"
 #include "vhost-hold.h"
 #include "vhost-mempool.h"
 #include "vhost-port.h"

@@ -24,9 +24,12 @@
 #include "test-vhost.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-device.h"
 #include "vhost-message.h"
 #include "vhost-numa.h"
 #include "vhost-session.h"
+#include "vhost-supply.h"
+#include "vhost-tally.h"
 
 static void
 check_demand(struct vhost_session *session, bool has_guest,
@@ -34,7 +37,7 @@ check_demand(struct vhost_session *session, bool has_guest,
 {
     struct vhost_demand demand;
 
-    vhost_session_take_demand(session, &demand);
+    vhost_supply_take(vhost_session_supply(session), &demand);
     CHECK_INT(demand.has_guest, has_guest);
     CHECK_INT(demand.n_rxqs, n_rxqs);
     CHECK_INT(demand.n_txqs, n_txqs);
@@ -206,16 +209,16 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_set_vring(vid, 5, false);
     guest_set_vring(vid, 2, false);
     pass_time(2 * VHOST_SETTLE_TIME);
-    CHECK(!vhost_session_is_due(session));
+    CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
     CHECK(!rxq_enabled(vhost_session_device(session), 2));
     guest_set_vring(vid, 7, false);
     pass_time(VHOST_SETTLE_TIME - 1000);
-    CHECK(!vhost_session_is_due(session));
+    CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
     check_demand(session, true, 4, 4, 0);
     pass_time(1000);
-    CHECK(vhost_session_is_due(session));
+    CHECK(vhost_supply_is_due(vhost_session_supply(session)));
     check_demand(session, true, 2, 4, 0);
-    CHECK(!vhost_session_is_due(session));
+    CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
     CHECK(!netdev_is_reconf_required(netdev));
     guest_set_vring(vid, 6, false);
     guest_set_vring(vid, 4, false);
@@ -227,7 +230,7 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     pass_time(VHOST_SETTLE_TIME - 1000);
     guest_set_vring(vid, 3, true);
     pass_time(2 * VHOST_SETTLE_TIME);
-    CHECK(!vhost_session_is_due(session));
+    CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
 
     /* More is given at once, and all that there is... */
     CHECK(!netdev_is_reconf_required(netdev));
@@ -242,7 +245,7 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         guest_set_vring(vid, 7, false);
         pass_time(VHOST_SETTLE_TIME / 5);
         CHECK(!netdev_is_reconf_required(netdev));
-        CHECK(!vhost_session_is_due(session));
+        CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
     }
 
     /* No queue at all still needs one for the datapath. */
@@ -881,10 +884,10 @@ test_restart(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         CHECK(!vhost_session_device(session));
         CHECK(!guest_is_running(vid));
         pass_time(2 * VHOST_SETTLE_TIME);
-        CHECK(!vhost_session_is_due(session));
+        CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
         guest_start(vid, 1);
         guest_disconnect(vid);
-        CHECK(!vhost_session_is_due(session));
+        CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
         vid = connect_guest(session, 3);
         CHECK(!netdev_is_reconf_required(netdev));
         check_demand(session, true, 3, 3, 0);
@@ -922,13 +925,13 @@ test_disconnect(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_disconnect(vid);
     CHECK(!vhost_session_device(session));
     CHECK_LOGGED("connection has been destroyed");
-    CHECK(!vhost_session_is_due(session));
+    CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
     check_demand(session, true, 3, 3, 0);
     pass_time(VHOST_SETTLE_TIME);
-    CHECK(vhost_session_is_due(session));
+    CHECK(vhost_supply_is_due(vhost_session_supply(session)));
     check_demand(session, false, 1, 1, 0);
     pass_time(VHOST_SETTLE_TIME);
-    CHECK(!vhost_session_is_due(session));
+    CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
 
     /* What one guest had enabled is no business of the next. */
     vid = guest_connect(vhost_session_path(session));
@@ -1201,18 +1204,18 @@ stress_main(struct slot *slot)
         break;
     case 1:
     case 2:
-        vhost_session_add_vring_stats(session, &custom);
+        vhost_tally_add_vrings(vhost_session_tally(session), &custom);
         netdev_free_custom_stats_counters(&custom);
         break;
     case 3:
     case 4:
-        vhost_session_take_demand(session, &demand);
+        vhost_supply_take(vhost_session_supply(session), &demand);
         CHECK(demand.n_rxqs >= 1 && demand.n_rxqs <= 4);
         break;
     default:
         memset(&rx, 0, sizeof rx);
         memset(&tx, 0, sizeof tx);
-        vhost_session_add_stats(session, &rx, &tx);
+        vhost_tally_add_sums(vhost_session_tally(session), &rx, &tx);
         break;
     }
     reconfigure(netdev);

@@ -9,16 +9,13 @@
 #include "vhost-numa.h"
 #include "vhost-supply.h"
 
-/* A guest with 'n' queue pairs on 'node' is there.  Returns what the review
- * says. */
+/* A guest with 'n' queue pairs on 'node' is there.  Returns true if the
+ * port is to take what it wants. */
 static bool
 want(struct vhost_supply *supply, unsigned int n, int node)
 {
-    supply->wanted = (struct vhost_demand) {
-        .has_guest = true, .n_rxqs = n, .n_txqs = n, .node = node
-    };
-    supply->n_pairs = 4;
-    return vhost_supply_review(supply);
+    vhost_supply_arrive(supply, node);
+    return vhost_supply_want(supply, n, n, 4);
 }
 
 /* The port takes 'n' queues on 'node'. */
@@ -40,7 +37,7 @@ test_queues(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     stub_memory.time = time_msec();
     vhost_supply_init(&supply);
-    CHECK(!vhost_supply_review(&supply) && !vhost_supply_is_due(&supply));
+    CHECK(!vhost_supply_is_due(&supply));
     check_taken(&supply, 1, VHOST_NODE_UNKNOWN);
 
     /* More comes at once, and all of it... */
@@ -59,13 +56,14 @@ test_queues(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!vhost_supply_is_due(&supply));
 
     /* The same for the guest itself. */
-    supply.wanted.has_guest = false;
-    CHECK(!vhost_supply_review(&supply) && !vhost_supply_is_due(&supply));
+    vhost_supply_leave(&supply);
+    CHECK(!vhost_supply_is_due(&supply));
     stub_memory.time += VHOST_SETTLE_TIME;
     CHECK(vhost_supply_is_due(&supply));
     check_taken(&supply, 1, 0);
     CHECK(!supply.taken.has_guest);
     CHECK(want(&supply, 1, 0));
+    vhost_supply_destroy(&supply);
 }
 VHOST_TEST(test_queues, "supply-queues", "supply: queues", 0);
 
@@ -103,8 +101,8 @@ test_moves(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     /* A guest that has gone is not followed. */
     stub_memory.time += VHOST_MOVE_TIME;
-    supply.wanted.has_guest = false;
-    CHECK(!vhost_supply_review(&supply));
+    vhost_supply_leave(&supply);
+    CHECK(!vhost_supply_is_due(&supply));
 
     /* One that moves now and then is followed each time. */
     for (int i = 0; i < 100; i++) {
@@ -113,5 +111,6 @@ test_moves(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         check_taken(&supply, 4, node);
         node = !node;
     }
+    vhost_supply_destroy(&supply);
 }
 VHOST_TEST(test_moves, "supply-moves", "supply: moves to another node", 0);

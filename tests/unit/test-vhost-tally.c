@@ -49,7 +49,7 @@ check_stats(struct vhost_session *session, long long int n)
 
     memset(&rx, 0, sizeof rx);
     memset(&tx, 0, sizeof tx);
-    vhost_session_add_stats(session, &rx, &tx);
+    vhost_tally_add_sums(vhost_session_tally(session), &rx, &tx);
     CHECK_INT(rx.good_packets, n);
     CHECK_INT(tx.good_packets, n);
     CHECK_INT(rx.good_bytes, n * 100);
@@ -62,7 +62,7 @@ check_custom_stats(struct vhost_session *session, int n_vrings)
 {
     struct netdev_custom_stats custom = { .size = 0 };
 
-    vhost_session_add_vring_stats(session, &custom);
+    vhost_tally_add_vrings(vhost_session_tally(session), &custom);
     CHECK_INT(custom.size, n_vrings * VHOST_N_VRING_STATS);
     netdev_free_custom_stats_counters(&custom);
 }
