@@ -40,8 +40,11 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-placement.h \
 	lib/vhost-policer.c \
 	lib/vhost-policer.h \
+	lib/vhost-port-status.c \
 	lib/vhost-port.c \
 	lib/vhost-port.h \
+	lib/vhost-ports.c \
+	lib/vhost-ports.h \
 	lib/vhost-qos.c \
 	lib/vhost-qos.h \
 	lib/vhost-rxtx.c \

@@ -22,6 +22,7 @@
 #include "ovs-atomic.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
+#include "vhost-ports.h"
 #include "vhost-session.h"
 #include "vhost-stats.h"
 
@@ -29,8 +30,6 @@ struct rte_mempool;
 struct vhost_mempool;
 struct vhost_policer;
 struct vhost_qos;
-
-extern struct ovs_mutex vhost_ports_mutex;
 
 struct vhost_port {
     struct netdev up;
@@ -45,7 +44,7 @@ struct vhost_port {
     OVSRCU_TYPE(struct vhost_qos *) qos;
     struct vhost_counters counters;
 
-    /* Statistics of sessions that the port had before. */
+    /* Statistics of the sessions that the port had before. */
     struct vhost_vring_stats past_rx OVS_GUARDED;
     struct vhost_vring_stats past_tx OVS_GUARDED;
 
@@ -72,14 +71,17 @@ struct vhost_port {
     unsigned int pool_queues OVS_GUARDED;       /* Promised to 'pool'. */
     bool pool_missing OVS_GUARDED;      /* Was there no memory for a pool? */
     bool path_busy OVS_GUARDED;         /* Does another port have the path? */
-    char *ring_faults OVS_GUARDED;      /* Of the rings, at last look. */
-    const char *zero_copy_obstacle OVS_GUARDED;     /* At last look, or NULL. */
-    bool small_buffers OVS_GUARDED;     /* Too small for jumbo frames? */
+
+    /* What was wrong with the guest at the last check, or null. */
+    char *ring_faults OVS_GUARDED;
+    const char *zero_copy_obstacle OVS_GUARDED;
+    const char *jumbo_obstacle OVS_GUARDED;
+
     char *placement OVS_GUARDED;        /* Last seen verdict, or null. */
     bool was_remote OVS_GUARDED;        /* Was anything, at last look? */
 };
 
-/* How a port with "dq-zero-copy" is doing. */
+/* The state of a port with "dq-zero-copy". */
 struct vhost_port_zero_copy {
     const char *obstacle;       /* Why packets are copied, or null. */
     unsigned int n_out;         /* Packets in the guest's memory. */
@@ -106,16 +108,19 @@ int vhost_port_update_flags(struct netdev *, enum netdev_flags off,
                             enum netdev_flags on,
                             enum netdev_flags *old_flagsp);
 int vhost_port_reconfigure(struct netdev *);
-int vhost_port_get_status(const struct netdev *, struct smap *);
 bool vhost_port_is_running(struct vhost_port *);
+bool vhost_port_is_server(const struct vhost_port *);
+bool vhost_port_is_due(struct vhost_port *port, bool retry_pool)
+    OVS_REQUIRES(port->mutex);
+void vhost_port_apply_socket_access(struct vhost_port *);
+
+/* vhost-port-status.c. */
+int vhost_port_get_status(const struct netdev *, struct smap *);
+void vhost_port_update_warnings(struct vhost_port *port)
+    OVS_REQUIRES(port->mutex);
+void vhost_port_update_placement(struct vhost_port *port)
+    OVS_REQUIRES(port->mutex);
 bool vhost_port_get_zero_copy(const struct vhost_port *,
                               struct vhost_port_zero_copy *);
-
-void vhost_ports_for_each(const char *name,
-                          void (*)(struct vhost_port *, void *aux), void *aux);
-void vhost_ports_run(void);
-void vhost_ports_wait(void);
-void vhost_ports_set_admin_state(struct netdev *, bool up);
-void vhost_ports_update_socket_access(void);
 
 #endif /* vhost-port.h */

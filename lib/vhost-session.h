@@ -118,5 +118,6 @@ bool vhost_session_get_rate(struct vhost_session *, uint16_t vring,
                             struct vhost_rate *);
 
 const char *vhost_session_path_user(const char *path);
+char *vhost_session_conflict(const char *path, const char *user);
 
 #endif /* vhost-session.h */

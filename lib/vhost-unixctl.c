@@ -177,12 +177,6 @@ show_port(struct vhost_port *port, void *show_)
 
 /* Facts for both forms. */
 
-static bool
-is_server(const struct vhost_port *port)
-{
-    return !strcmp(netdev_get_type(&port->up), "dpdkvhostuser");
-}
-
 /* Does transmit virtqueue 'vring' of 'device' serve the switch's transmit
  * queue 'txq'? */
 static bool
@@ -411,8 +405,8 @@ port_to_json(const struct vhost_port *port, const struct vhost_placement *p)
 
     json_object_put_string(json, "name", netdev_get_name(&port->up));
     json_object_put_string(json, "type", netdev_get_type(&port->up));
-    json_object_put_string(json, "mode", is_server(port) ? "server"
-                                                         : "client");
+    json_object_put_string(json, "mode",
+                           vhost_port_is_server(port) ? "server" : "client");
     json_object_put(json, "socket", string_or_null(
                         port->session ? vhost_session_path(port->session)
                                       : NULL));
@@ -622,7 +616,7 @@ port_to_text(const struct vhost_port *port, const struct vhost_placement *p,
                   p ? "connected" : "not connected");
     ds_put_format(s, "  socket: %s (%s)\n",
                   port->session ? vhost_session_path(port->session) : "none",
-                  is_server(port) ? "server" : "client");
+                  vhost_port_is_server(port) ? "server" : "client");
     if (p) {
         const struct vhost_device *device = p->device;
         char *guest = format_guest(p);
