@@ -40,6 +40,7 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-placement.h \
 	lib/vhost-policer.c \
 	lib/vhost-policer.h \
+	lib/vhost-port-qos.c \
 	lib/vhost-port-status.c \
 	lib/vhost-port.c \
 	lib/vhost-port.h \

@@ -5,6 +5,7 @@
 
 #include "vhost-port.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -15,18 +16,20 @@
 #include "openvswitch/vlog.h"
 #include "smap.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-device.h"
 #include "vhost-mempool.h"
 #include "vhost-numa.h"
 #include "vhost-placement.h"
 #include "vhost-session.h"
+#include "vhost-stats.h"
 #include "vhost-zerocopy.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_port_status);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
-/* What users are told of a port: its status, and warnings when something is
- * wrong with the guest or with where it is. */
+/* What users are told of a port: its status and statistics, and warnings when
+ * something is wrong with the guest or with where it is. */
 
 static void add_device_status(const struct vhost_port *port,
                               struct vhost_device *, struct smap *status)
@@ -37,9 +40,9 @@ static void add_pool_status(const struct vhost_port *port,
 
 /* Any thread: IPFIX asks from PMD threads. */
 int
-vhost_port_get_status(const struct netdev *netdev, struct smap *status)
+vhost_port_get_status(struct vhost_port *port, struct smap *status)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     struct vhost_device *device;
 
     ovs_mutex_lock(&port->mutex);
@@ -71,6 +74,60 @@ vhost_port_get_status(const struct netdev *netdev, struct smap *status)
     ovs_mutex_unlock(&port->mutex);
 
     return 0;
+}
+
+/* Stores what all sessions of 'port' counted, and what the port did. */
+void
+vhost_port_get_stats(struct vhost_port *port, struct netdev_stats *stats)
+{
+    struct vhost_vring_stats rx, tx;
+
+    ovs_mutex_lock(&port->mutex);
+    rx = port->past_rx;
+    tx = port->past_tx;
+    if (port->session) {
+        vhost_session_add_stats(port->session, &rx, &tx);
+    }
+    ovs_mutex_unlock(&port->mutex);
+    vhost_stats_to_netdev(&rx, &tx, &port->counters, stats);
+}
+
+/* Stores the counters of 'port' and of its virtqueues in 'custom', whose
+ * 'counters' the caller must free. */
+void
+vhost_port_get_custom_stats(struct vhost_port *port,
+                            struct netdev_custom_stats *custom)
+{
+    custom->size = 0;
+    custom->counters = NULL;
+    vhost_stats_add_counters(&port->counters, custom);
+    ovs_mutex_lock(&port->mutex);
+    if (port->session) {
+        vhost_session_add_vring_stats(port->session, custom);
+    }
+    ovs_mutex_unlock(&port->mutex);
+}
+
+/* Writes the state of the mempool of 'port' to 'stream'.  Returns 0, or
+ * ENODATA if there is none and Open vSwitch takes that for an error. */
+int
+vhost_port_dump_mempool(struct vhost_port *port, FILE *stream)
+{
+    int error = 0;
+
+    ovs_mutex_lock(&port->mutex);
+    if (port->pool) {
+        vhost_mempool_dump(port->pool, stream);
+    } else if (VHOST_NO_MEMPOOL_IS_ERROR) {
+        error = ENODATA;
+    } else {
+        fprintf(stream, "%s has no mempool: %s.\n",
+                netdev_get_name(&port->up),
+                port->pool_missing ? "there is no memory for one"
+                                   : "no guest is connected");
+    }
+    ovs_mutex_unlock(&port->mutex);
+    return error;
 }
 
 /* Stores the state of zero-copy on 'port'.  Returns false if it was not asked

@@ -57,9 +57,9 @@ vhost_port_cast(const struct netdev *netdev)
 
 /* Constructs a "dpdkvhostuser" port, whose name is also that of its socket. */
 int
-vhost_port_construct_server(struct netdev *netdev)
+vhost_port_construct_server(struct vhost_port *port)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     int error;
 
     if (strpbrk(netdev->name, "/\\")) {
@@ -71,7 +71,7 @@ vhost_port_construct_server(struct netdev *netdev)
     construct_common(port);
     error = open_server(port);
     if (error) {
-        vhost_port_destruct(netdev);
+        vhost_port_destruct(port);
     }
     VLOG_WARN_ONCE("dpdkvhostuser ports are considered deprecated;  "
                    "please migrate to dpdkvhostuserclient ports.");
@@ -80,16 +80,16 @@ vhost_port_construct_server(struct netdev *netdev)
 
 /* Constructs a "dpdkvhostuserclient" port.  Its socket is an option. */
 int
-vhost_port_construct_client(struct netdev *netdev)
+vhost_port_construct_client(struct vhost_port *port)
 {
-    construct_common(vhost_port_cast(netdev));
+    construct_common(port);
     return 0;
 }
 
 void
-vhost_port_destruct(struct netdev *netdev)
+vhost_port_destruct(struct vhost_port *port)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     struct vhost_qos *qos;
 
     vhost_ports_remove(port);
@@ -125,11 +125,10 @@ vhost_port_destruct(struct netdev *netdev)
  * option of the other type is an error that the user sees, but the port
  * continues to work. */
 int
-vhost_port_set_server_config(struct netdev *netdev,
-                             const struct smap *options,
-                             char **errp OVS_UNUSED)
+vhost_port_set_server_config(struct vhost_port *port,
+                             const struct smap *options)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     bool zero_copy = smap_get_bool(options, "dq-zero-copy", false);
 
     ovs_mutex_lock(&port->mutex);
@@ -154,10 +153,10 @@ vhost_port_set_server_config(struct netdev *netdev,
  * a new port, but not for one that works: such a port keeps its socket and has
  * the error in its status. */
 int
-vhost_port_set_client_config(struct netdev *netdev,
+vhost_port_set_client_config(struct vhost_port *port,
                              const struct smap *options, char **errp)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     const char *path = smap_get(options, "vhost-server-path");
     char *message = NULL;
     int error = 0;
@@ -239,9 +238,9 @@ add_options(const struct vhost_port *port, struct smap *config)
 }
 
 int
-vhost_port_get_config(const struct netdev *netdev, struct smap *config)
+vhost_port_get_config(struct vhost_port *port, struct smap *config)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
 
     ovs_mutex_lock(&port->mutex);
     if (VHOST_CONFIG_IS_OPTIONS) {
@@ -262,9 +261,31 @@ vhost_port_get_config(const struct netdev *netdev, struct smap *config)
 }
 
 int
-vhost_port_set_mtu(struct netdev *netdev, int mtu)
+vhost_port_get_node(struct vhost_port *port)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    int node;
+
+    ovs_mutex_lock(&port->mutex);
+    node = port->node;
+    ovs_mutex_unlock(&port->mutex);
+    return node;
+}
+
+int
+vhost_port_get_mtu(struct vhost_port *port)
+{
+    int mtu;
+
+    ovs_mutex_lock(&port->mutex);
+    mtu = port->mtu;
+    ovs_mutex_unlock(&port->mutex);
+    return mtu;
+}
+
+int
+vhost_port_set_mtu(struct vhost_port *port, int mtu)
+{
+    struct netdev *netdev = &port->up;
 
     if (mtu < RTE_ETHER_MIN_MTU || mtu + MAX_OVERHEAD > MAX_FRAME_LEN) {
         VLOG_WARN("%s: unsupported MTU %d (expected %d to %d)", netdev->name,
@@ -281,11 +302,37 @@ vhost_port_set_mtu(struct netdev *netdev, int mtu)
     return 0;
 }
 
+void
+vhost_port_set_etheraddr(struct vhost_port *port, const struct eth_addr mac)
+{
+    bool changed;
+
+    ovs_mutex_lock(&port->mutex);
+    changed = !eth_addr_equals(port->hwaddr, mac);
+    port->hwaddr = mac;
+    ovs_mutex_unlock(&port->mutex);
+
+    if (changed) {
+        netdev_change_seq_changed(&port->up);
+    }
+}
+
+struct eth_addr
+vhost_port_get_etheraddr(struct vhost_port *port)
+{
+    struct eth_addr mac;
+
+    ovs_mutex_lock(&port->mutex);
+    mac = port->hwaddr;
+    ovs_mutex_unlock(&port->mutex);
+    return mac;
+}
+
 int
-vhost_port_update_flags(struct netdev *netdev, enum netdev_flags off,
+vhost_port_update_flags(struct vhost_port *port, enum netdev_flags off,
                         enum netdev_flags on, enum netdev_flags *old_flagsp)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     enum netdev_flags flags;
 
     if ((off | on) & ~(NETDEV_UP | NETDEV_PROMISC)) {
@@ -309,9 +356,9 @@ vhost_port_update_flags(struct netdev *netdev, enum netdev_flags off,
  * Lack of memory or of a usable socket is not an error here: an error would
  * remove the port from the datapath. */
 int
-vhost_port_reconfigure(struct netdev *netdev)
+vhost_port_reconfigure(struct vhost_port *port)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     struct vhost_demand demand = {
         .n_rxqs = 1, .n_txqs = 1, .node = VHOST_NODE_UNKNOWN
     };

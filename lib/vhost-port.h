@@ -16,6 +16,8 @@
  * session (see vhost-session.h for the lock order). */
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 
 #include "netdev-provider.h"
 #include "openvswitch/list.h"
@@ -27,6 +29,7 @@
 #include "vhost-stats.h"
 
 struct rte_mempool;
+struct smap;
 struct vhost_mempool;
 struct vhost_policer;
 struct vhost_qos;
@@ -94,33 +97,57 @@ struct vhost_port_zero_copy {
 
 struct vhost_port *vhost_port_cast(const struct netdev *);
 
-int vhost_port_construct_server(struct netdev *);
-int vhost_port_construct_client(struct netdev *);
-void vhost_port_destruct(struct netdev *);
+int vhost_port_construct_server(struct vhost_port *);
+int vhost_port_construct_client(struct vhost_port *);
+void vhost_port_destruct(struct vhost_port *);
 
-int vhost_port_set_server_config(struct netdev *, const struct smap *options,
-                                 char **errp);
-int vhost_port_set_client_config(struct netdev *, const struct smap *options,
-                                 char **errp);
-int vhost_port_get_config(const struct netdev *, struct smap *);
-int vhost_port_set_mtu(struct netdev *, int mtu);
-int vhost_port_update_flags(struct netdev *, enum netdev_flags off,
+int vhost_port_set_server_config(struct vhost_port *,
+                                 const struct smap *options);
+int vhost_port_set_client_config(struct vhost_port *,
+                                 const struct smap *options, char **errp);
+int vhost_port_get_config(struct vhost_port *, struct smap *);
+int vhost_port_get_node(struct vhost_port *);
+int vhost_port_get_mtu(struct vhost_port *);
+int vhost_port_set_mtu(struct vhost_port *, int mtu);
+void vhost_port_set_etheraddr(struct vhost_port *, const struct eth_addr);
+struct eth_addr vhost_port_get_etheraddr(struct vhost_port *);
+int vhost_port_update_flags(struct vhost_port *, enum netdev_flags off,
                             enum netdev_flags on,
                             enum netdev_flags *old_flagsp);
-int vhost_port_reconfigure(struct netdev *);
+int vhost_port_reconfigure(struct vhost_port *);
 bool vhost_port_is_running(struct vhost_port *);
 bool vhost_port_is_server(const struct vhost_port *);
 bool vhost_port_is_due(struct vhost_port *port, bool retry_pool)
     OVS_REQUIRES(port->mutex);
 void vhost_port_apply_socket_access(struct vhost_port *);
 
-/* vhost-port-status.c. */
-int vhost_port_get_status(const struct netdev *, struct smap *);
+/* Status and statistics: vhost-port-status.c. */
+int vhost_port_get_status(struct vhost_port *, struct smap *);
+void vhost_port_get_stats(struct vhost_port *, struct netdev_stats *);
+void vhost_port_get_custom_stats(struct vhost_port *,
+                                 struct netdev_custom_stats *);
+bool vhost_port_get_zero_copy(const struct vhost_port *,
+                              struct vhost_port_zero_copy *);
+int vhost_port_dump_mempool(struct vhost_port *, FILE *);
 void vhost_port_update_warnings(struct vhost_port *port)
     OVS_REQUIRES(port->mutex);
 void vhost_port_update_placement(struct vhost_port *port)
     OVS_REQUIRES(port->mutex);
-bool vhost_port_get_zero_copy(const struct vhost_port *,
-                              struct vhost_port_zero_copy *);
+
+/* Policing and QoS: vhost-port-qos.c. */
+int vhost_port_set_policing(struct vhost_port *, uint32_t rate,
+                            uint32_t burst);
+const char *vhost_port_get_qos(struct vhost_port *, struct smap *details);
+int vhost_port_set_qos(struct vhost_port *, const char *type,
+                       const struct smap *details);
+int vhost_port_get_queue(struct vhost_port *, uint32_t queue_id,
+                         struct smap *details);
+int vhost_port_set_queue(struct vhost_port *, uint32_t queue_id,
+                         const struct smap *details);
+int vhost_port_delete_queue(struct vhost_port *, uint32_t queue_id);
+int vhost_port_get_queue_stats(struct vhost_port *, uint32_t queue_id,
+                               struct netdev_queue_stats *);
+int vhost_port_get_queues(struct vhost_port *, uint32_t **queue_ids,
+                          size_t *n);
 
 #endif /* vhost-port.h */

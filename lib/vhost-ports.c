@@ -144,12 +144,12 @@ vhost_ports_set_admin_state(struct netdev *netdev, bool up)
     struct vhost_port *port;
 
     if (netdev) {
-        vhost_port_update_flags(netdev, off, on, &old);
+        vhost_port_update_flags(vhost_port_cast(netdev), off, on, &old);
         return;
     }
     ovs_mutex_lock(&vhost_ports_mutex);
     LIST_FOR_EACH (port, list_node, &vhost_ports) {
-        vhost_port_update_flags(&port->up, off, on, &old);
+        vhost_port_update_flags(port, off, on, &old);
     }
     ovs_mutex_unlock(&vhost_ports_mutex);
 }
