@@ -7,6 +7,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/guest-memory.h \
 	lib/netdev-vhost.c \
 	lib/netdev-vhost.h \
+	lib/vhost-advice.c \
+	lib/vhost-advice.h \
 	lib/vhost-compat.h \
 	lib/vhost-config.c \
 	lib/vhost-config.h \
@@ -18,6 +20,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-device.h \
 	lib/vhost-dma.c \
 	lib/vhost-dma.h \
+	lib/vhost-features.c \
+	lib/vhost-features.h \
 	lib/vhost-guard.c \
 	lib/vhost-guard.h \
 	lib/vhost-hold.c \
@@ -53,6 +57,9 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-session-private.h \
 	lib/vhost-session.c \
 	lib/vhost-session.h \
+	lib/vhost-show-text.c \
+	lib/vhost-show.c \
+	lib/vhost-show.h \
 	lib/vhost-socket.c \
 	lib/vhost-socket.h \
 	lib/vhost-stats.c \
@@ -61,8 +68,6 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-supply.h \
 	lib/vhost-tally.c \
 	lib/vhost-tally.h \
-	lib/vhost-unixctl.c \
-	lib/vhost-unixctl.h \
 	lib/vhost-zerocopy.c \
 	lib/vhost-zerocopy.h \
 	lib/virtq-packed.c \

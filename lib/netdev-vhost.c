@@ -14,13 +14,14 @@
 #include "ovs-rcu.h"
 #include "sset.h"
 #include "util.h"
+#include "util.h"
 #include "vhost-device.h"
 #include "vhost-port.h"
 #include "vhost-ports.h"
 #include "vhost-qos.h"
 #include "vhost-rxtx.h"
 #include "vhost-session.h"
-#include "vhost-unixctl.h"
+#include "vhost-show.h"
 
 /* The classes "dpdkvhostuser" and "dpdkvhostuserclient": thunks between the
  * netdev interface, whose contracts are in netdev-provider.h, and the modules
@@ -37,7 +38,7 @@ netdev_vhost_register(void)
 {
     netdev_register_provider(&vhost_server_class);
     netdev_register_provider(&vhost_client_class);
-    vhost_unixctl_register();
+    vhost_show_register();
 }
 
 /* Memory. */

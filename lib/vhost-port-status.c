@@ -16,6 +16,7 @@
 #include "openvswitch/vlog.h"
 #include "smap.h"
 #include "util.h"
+#include "vhost-advice.h"
 #include "vhost-compat.h"
 #include "vhost-device.h"
 #include "vhost-mempool.h"
@@ -178,6 +179,29 @@ vhost_port_update_warnings(struct vhost_port *port)
     port->ring_faults = faults;
 }
 
+/* Makes '*placement' a snapshot of the placement of 'port', with advice, for
+ * which the caller must call vhost_placement_destroy().  Returns false if no
+ * guest is connected.  Main thread only. */
+bool
+vhost_port_init_placement(struct vhost_port *port,
+                          struct vhost_placement *placement)
+{
+    const struct vhost_placement_input input = {
+        .port = netdev_get_name(&port->up),
+        .session = port->session,
+        .node = port->node,
+        .mtu = port->mtu,
+        .pool = port->pool,
+        .pool_missing = port->pool_missing,
+    };
+
+    if (!vhost_placement_init(placement, &input)) {
+        return false;
+    }
+    vhost_advice_add(placement);
+    return true;
+}
+
 /* Brings 'placement' up to date.  A change is logged and makes the switch read
  * the port's status again.  While a port follows its guest to another node,
  * some of it is remote for a moment: only what is remote twice in a row
@@ -193,8 +217,8 @@ vhost_port_update_placement(struct vhost_port *port)
     bool is_local, is_new;
     char *verdict = NULL;
 
-    if (vhost_placement_init(&placement, port)) {
-        verdict = vhost_placement_verdict(&placement);
+    if (vhost_port_init_placement(port, &placement)) {
+        verdict = vhost_advice_verdict(&placement);
         vhost_placement_destroy(&placement);
     }
     is_local = !verdict || !strcmp(verdict, "local");

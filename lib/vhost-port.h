@@ -31,6 +31,7 @@
 struct rte_mempool;
 struct smap;
 struct vhost_mempool;
+struct vhost_placement;
 struct vhost_policer;
 struct vhost_qos;
 
@@ -130,6 +131,9 @@ bool vhost_port_get_zero_copy(const struct vhost_port *,
                               struct vhost_port_zero_copy *);
 int vhost_port_dump_mempool(struct vhost_port *, FILE *);
 void vhost_port_update_warnings(struct vhost_port *port)
+    OVS_REQUIRES(port->mutex);
+bool vhost_port_init_placement(struct vhost_port *port,
+                               struct vhost_placement *)
     OVS_REQUIRES(port->mutex);
 void vhost_port_update_placement(struct vhost_port *port)
     OVS_REQUIRES(port->mutex);
