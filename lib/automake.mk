@@ -7,6 +7,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/guest-memory.h \
 	lib/netdev-vhost.c \
 	lib/netdev-vhost.h \
+	lib/vhost-advice.c \
+	lib/vhost-advice.h \
 	lib/vhost-compat.h \
 	lib/vhost-config.c \
 	lib/vhost-config.h \
@@ -23,6 +25,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-device.h \
 	lib/vhost-dma.c \
 	lib/vhost-dma.h \
+	lib/vhost-features.c \
+	lib/vhost-features.h \
 	lib/vhost-grace.c \
 	lib/vhost-grace.h \
 	lib/vhost-guard.c \
@@ -47,8 +51,12 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-placement.h \
 	lib/vhost-policer.c \
 	lib/vhost-policer.h \
+	lib/vhost-port-qos.c \
+	lib/vhost-port-status.c \
 	lib/vhost-port.c \
 	lib/vhost-port.h \
+	lib/vhost-ports.c \
+	lib/vhost-ports.h \
 	lib/vhost-qos.c \
 	lib/vhost-qos.h \
 	lib/vhost-rxtx.c \
@@ -56,6 +64,9 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-session-private.h \
 	lib/vhost-session.c \
 	lib/vhost-session.h \
+	lib/vhost-show-text.c \
+	lib/vhost-show.c \
+	lib/vhost-show.h \
 	lib/vhost-socket.c \
 	lib/vhost-socket.h \
 	lib/vhost-stats.c \
@@ -64,8 +75,6 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-supply.h \
 	lib/vhost-tally.c \
 	lib/vhost-tally.h \
-	lib/vhost-unixctl.c \
-	lib/vhost-unixctl.h \
 	lib/vhost-zerocopy.c \
 	lib/vhost-zerocopy.h \
 	lib/virtq-packed.c \

@@ -23,8 +23,8 @@
 #include "util.h"
 #include "vhost-compat.h"
 #include "vhost-config.h"
-#include "vhost-mempool.h"
 #include "vhost-port.h"
+#include "vhost-ports.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhost_plugin);
 
@@ -77,21 +77,7 @@ plugin_set_config(const struct smap *other_config)
 static int
 plugin_dump_mempool(const struct netdev *netdev, FILE *stream)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    int error = 0;
-
-    ovs_mutex_lock(&port->mutex);
-    if (port->pool) {
-        vhost_mempool_dump(port->pool, stream);
-    } else if (VHOST_NO_MEMPOOL_IS_ERROR) {
-        error = ENODATA;
-    } else {
-        fprintf(stream, "%s has no mempool: %s.\n", netdev->name,
-                port->pool_missing ? "there is no memory for one"
-                                   : "no guest is connected");
-    }
-    ovs_mutex_unlock(&port->mutex);
-    return error;
+    return vhost_port_dump_mempool(vhost_port_cast(netdev), stream);
 }
 
 /* The library's only visible symbol. */

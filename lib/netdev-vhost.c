@@ -6,27 +6,26 @@
 #include "netdev-vhost.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "dp-packet.h"
 #include "hash.h"
 #include "netdev-provider.h"
-#include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
 #include "sset.h"
 #include "util.h"
+#include "util.h"
 #include "vhost-device.h"
-#include "vhost-policer.h"
 #include "vhost-port.h"
+#include "vhost-ports.h"
 #include "vhost-qos.h"
 #include "vhost-rxtx.h"
 #include "vhost-session.h"
-#include "vhost-tally.h"
-#include "vhost-unixctl.h"
-
-VLOG_DEFINE_THIS_MODULE(netdev_vhost_class);
+#include "vhost-show.h"
 
 /* The classes "dpdkvhostuser" and "dpdkvhostuserclient": thunks between the
- * netdev interface and the modules that do the work. */
+ * netdev interface, whose contracts are in netdev-provider.h, and the modules
+ * that do the work. */
 
 static const struct netdev_class vhost_server_class, vhost_client_class;
 
@@ -39,7 +38,7 @@ netdev_vhost_register(void)
 {
     netdev_register_provider(&vhost_server_class);
     netdev_register_provider(&vhost_client_class);
-    vhost_unixctl_register();
+    vhost_show_register();
 }
 
 /* Memory. */
@@ -157,57 +156,95 @@ netdev_vhost_send(struct netdev *netdev, int qid,
     return 0;
 }
 
+/* Life and configuration. */
+
+static int
+netdev_vhost_construct_server(struct netdev *netdev)
+{
+    return vhost_port_construct_server(vhost_port_cast(netdev));
+}
+
+static int
+netdev_vhost_construct_client(struct netdev *netdev)
+{
+    return vhost_port_construct_client(vhost_port_cast(netdev));
+}
+
+static void
+netdev_vhost_destruct(struct netdev *netdev)
+{
+    vhost_port_destruct(vhost_port_cast(netdev));
+}
+
+static int
+netdev_vhost_set_server_config(struct netdev *netdev,
+                               const struct smap *options,
+                               char **errp OVS_UNUSED)
+{
+    return vhost_port_set_server_config(vhost_port_cast(netdev), options);
+}
+
+static int
+netdev_vhost_set_client_config(struct netdev *netdev,
+                               const struct smap *options, char **errp)
+{
+    return vhost_port_set_client_config(vhost_port_cast(netdev), options,
+                                        errp);
+}
+
+static int
+netdev_vhost_get_config(const struct netdev *netdev, struct smap *config)
+{
+    return vhost_port_get_config(vhost_port_cast(netdev), config);
+}
+
+static int
+netdev_vhost_update_flags(struct netdev *netdev, enum netdev_flags off,
+                          enum netdev_flags on, enum netdev_flags *old_flagsp)
+{
+    return vhost_port_update_flags(vhost_port_cast(netdev), off, on,
+                                   old_flagsp);
+}
+
+static int
+netdev_vhost_reconfigure(struct netdev *netdev)
+{
+    return vhost_port_reconfigure(vhost_port_cast(netdev));
+}
+
 /* Properties. */
 
 static int
 netdev_vhost_get_numa_id(const struct netdev *netdev)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    int node;
-
-    ovs_mutex_lock(&port->mutex);
-    node = port->node;
-    ovs_mutex_unlock(&port->mutex);
-    return node;
+    return vhost_port_get_node(vhost_port_cast(netdev));
 }
 
 static int
 netdev_vhost_set_etheraddr(struct netdev *netdev, const struct eth_addr mac)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    bool changed;
-
-    ovs_mutex_lock(&port->mutex);
-    changed = !eth_addr_equals(port->hwaddr, mac);
-    port->hwaddr = mac;
-    ovs_mutex_unlock(&port->mutex);
-
-    if (changed) {
-        netdev_change_seq_changed(netdev);
-    }
+    vhost_port_set_etheraddr(vhost_port_cast(netdev), mac);
     return 0;
 }
 
 static int
 netdev_vhost_get_etheraddr(const struct netdev *netdev, struct eth_addr *mac)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-
-    ovs_mutex_lock(&port->mutex);
-    *mac = port->hwaddr;
-    ovs_mutex_unlock(&port->mutex);
+    *mac = vhost_port_get_etheraddr(vhost_port_cast(netdev));
     return 0;
 }
 
 static int
 netdev_vhost_get_mtu(const struct netdev *netdev, int *mtup)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-
-    ovs_mutex_lock(&port->mutex);
-    *mtup = port->mtu;
-    ovs_mutex_unlock(&port->mutex);
+    *mtup = vhost_port_get_mtu(vhost_port_cast(netdev));
     return 0;
+}
+
+static int
+netdev_vhost_set_mtu(struct netdev *netdev, int mtu)
+{
+    return vhost_port_set_mtu(vhost_port_cast(netdev), mtu);
 }
 
 static int
@@ -226,20 +263,16 @@ netdev_vhost_get_carrier(const struct netdev *netdev, bool *carrier)
 }
 
 static int
+netdev_vhost_get_status(const struct netdev *netdev, struct smap *status)
+{
+    return vhost_port_get_status(vhost_port_cast(netdev), status);
+}
+
+static int
 netdev_vhost_get_stats(const struct netdev *netdev,
                        struct netdev_stats *stats)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    struct vhost_vring_stats rx, tx;
-
-    ovs_mutex_lock(&port->mutex);
-    rx = port->past_rx;
-    tx = port->past_tx;
-    if (port->session) {
-        vhost_tally_add_sums(vhost_session_tally(port->session), &rx, &tx);
-    }
-    ovs_mutex_unlock(&port->mutex);
-    vhost_stats_to_netdev(&rx, &tx, &port->counters, stats);
+    vhost_port_get_stats(vhost_port_cast(netdev), stats);
     return 0;
 }
 
@@ -247,16 +280,7 @@ static int
 netdev_vhost_get_custom_stats(const struct netdev *netdev,
                               struct netdev_custom_stats *custom)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-
-    custom->size = 0;
-    custom->counters = NULL;
-    vhost_stats_add_counters(&port->counters, custom);
-    ovs_mutex_lock(&port->mutex);
-    if (port->session) {
-        vhost_tally_add_vrings(vhost_session_tally(port->session), custom);
-    }
-    ovs_mutex_unlock(&port->mutex);
+    vhost_port_get_custom_stats(vhost_port_cast(netdev), custom);
     return 0;
 }
 
@@ -267,35 +291,7 @@ netdev_vhost_set_policing(struct netdev *netdev, uint32_t rate,
                           uint32_t burst, uint32_t kpkts_rate OVS_UNUSED,
                           uint32_t kpkts_burst OVS_UNUSED)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    struct vhost_policer *old, *new = NULL;
-    int error = 0;
-
-    /* The default burst is that of the database's documentation. */
-    burst = !rate ? 0 : !burst ? 8000 : burst;
-
-    ovs_mutex_lock(&port->mutex);
-    if (rate == port->policer_rate && burst == port->policer_burst) {
-        ovs_mutex_unlock(&port->mutex);
-        return 0;
-    }
-    if (rate) {
-        /* From kbit to bytes. */
-        new = vhost_policer_create(rate * UINT64_C(125), burst * UINT64_C(125),
-                                   &error);
-        if (!new) {
-            VLOG_ERR("%s: Could not create rte meter for ingress policer: %s",
-                     netdev->name, ovs_strerror(error));
-        }
-    }
-    old = ovsrcu_get_protected(struct vhost_policer *, &port->policer);
-    ovsrcu_set(&port->policer, new);
-    vhost_policer_destroy_postponed(old);
-    port->policer_rate = rate;
-    port->policer_burst = burst;
-    ovs_mutex_unlock(&port->mutex);
-
-    return error;
+    return vhost_port_set_policing(vhost_port_cast(netdev), rate, burst);
 }
 
 static int
@@ -306,28 +302,11 @@ netdev_vhost_get_qos_types(const struct netdev *netdev OVS_UNUSED,
     return 0;
 }
 
-/* Returns the QoS configuration of 'port', or NULL. */
-static struct vhost_qos *
-get_qos(struct vhost_port *port)
-    OVS_REQUIRES(port->mutex)
-{
-    return ovsrcu_get_protected(struct vhost_qos *, &port->qos);
-}
-
 static int
 netdev_vhost_get_qos(const struct netdev *netdev, const char **typep,
                      struct smap *details)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    struct vhost_qos *qos;
-
-    ovs_mutex_lock(&port->mutex);
-    qos = get_qos(port);
-    *typep = qos ? vhost_qos_type(qos) : "";
-    if (qos) {
-        vhost_qos_get(qos, details);
-    }
-    ovs_mutex_unlock(&port->mutex);
+    *typep = vhost_port_get_qos(vhost_port_cast(netdev), details);
     return 0;
 }
 
@@ -335,90 +314,38 @@ static int
 netdev_vhost_set_qos(struct netdev *netdev, const char *type,
                      const struct smap *details)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    struct vhost_qos *old, *new;
-    int error = 0;
-
-    ovs_mutex_lock(&port->mutex);
-    old = get_qos(port);
-    if (!old || !vhost_qos_is_equal(old, type, details)) {
-        error = vhost_qos_create(type, details, &new);
-        if (error) {
-            VLOG_ERR("Failed to set QoS type %s on port %s: %s",
-                     type, netdev->name, ovs_strerror(error));
-        }
-        ovsrcu_set(&port->qos, new);
-        vhost_qos_destroy_postponed(old);
-    }
-    ovs_mutex_unlock(&port->mutex);
-    return error;
+    return vhost_port_set_qos(vhost_port_cast(netdev), type, details);
 }
 
 static int
 netdev_vhost_get_queue(const struct netdev *netdev, uint32_t queue_id,
                        struct smap *details)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    struct vhost_qos *qos;
-    int error;
-
-    ovs_mutex_lock(&port->mutex);
-    qos = get_qos(port);
-    error = qos ? vhost_qos_get_queue(qos, queue_id, details) : EOPNOTSUPP;
-    ovs_mutex_unlock(&port->mutex);
-    return error;
+    return vhost_port_get_queue(vhost_port_cast(netdev), queue_id, details);
 }
 
 static int
 netdev_vhost_set_queue(struct netdev *netdev, uint32_t queue_id,
                        const struct smap *details)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    struct vhost_qos *qos;
-    int error;
-
-    ovs_mutex_lock(&port->mutex);
-    qos = get_qos(port);
-    error = qos ? vhost_qos_set_queue(qos, queue_id, details) : EOPNOTSUPP;
-    ovs_mutex_unlock(&port->mutex);
-
-    if (error && error != EOPNOTSUPP) {
-        VLOG_ERR("Failed to set QoS queue %"PRIu32" on port %s: %s",
-                 queue_id, netdev->name, ovs_strerror(error));
-    }
-    return error;
+    return vhost_port_set_queue(vhost_port_cast(netdev), queue_id, details);
 }
 
 static int
 netdev_vhost_delete_queue(struct netdev *netdev, uint32_t queue_id)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    struct vhost_qos *qos;
-    int error;
-
-    ovs_mutex_lock(&port->mutex);
-    qos = get_qos(port);
-    error = qos ? vhost_qos_delete_queue(qos, queue_id) : EOPNOTSUPP;
-    ovs_mutex_unlock(&port->mutex);
-    return error;
+    return vhost_port_delete_queue(vhost_port_cast(netdev), queue_id);
 }
 
 static int
 netdev_vhost_get_queue_stats(const struct netdev *netdev, uint32_t queue_id,
                              struct netdev_queue_stats *stats)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
-    struct vhost_qos *qos;
-    int error;
-
-    ovs_mutex_lock(&port->mutex);
-    qos = get_qos(port);
-    error = (qos ? vhost_qos_get_queue_stats(qos, queue_id, stats)
-             : EOPNOTSUPP);
-    ovs_mutex_unlock(&port->mutex);
-    return error;
+    return vhost_port_get_queue_stats(vhost_port_cast(netdev), queue_id,
+                                      stats);
 }
 
+/* A walk over the QoS queues, by the numbers that there are at its start. */
 struct queue_dump {
     uint32_t *ids;
     size_t n, i;
@@ -427,17 +354,11 @@ struct queue_dump {
 static int
 netdev_vhost_queue_dump_start(const struct netdev *netdev, void **statep)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
     struct queue_dump *dump = xzalloc(sizeof *dump);
-    struct vhost_qos *qos;
     int error;
 
-    ovs_mutex_lock(&port->mutex);
-    qos = get_qos(port);
-    error = (qos ? vhost_qos_get_queues(qos, &dump->ids, &dump->n)
-             : EOPNOTSUPP);
-    ovs_mutex_unlock(&port->mutex);
-
+    error = vhost_port_get_queues(vhost_port_cast(netdev), &dump->ids,
+                                  &dump->n);
     if (error) {
         free(dump);
     } else {
@@ -495,15 +416,15 @@ netdev_vhost_wait(const struct netdev_class *class)
     .run = netdev_vhost_run,                            \
     .wait = netdev_vhost_wait,                          \
     .alloc = netdev_vhost_alloc,                        \
-    .destruct = vhost_port_destruct,                    \
+    .destruct = netdev_vhost_destruct,                  \
     .dealloc = netdev_vhost_dealloc,                    \
-    .get_config = vhost_port_get_config,                \
+    .get_config = netdev_vhost_get_config,              \
     .get_numa_id = netdev_vhost_get_numa_id,            \
     .send = netdev_vhost_send,                          \
     .set_etheraddr = netdev_vhost_set_etheraddr,        \
     .get_etheraddr = netdev_vhost_get_etheraddr,        \
     .get_mtu = netdev_vhost_get_mtu,                    \
-    .set_mtu = vhost_port_set_mtu,                      \
+    .set_mtu = netdev_vhost_set_mtu,                    \
     .get_ifindex = netdev_vhost_get_ifindex,            \
     .get_carrier = netdev_vhost_get_carrier,            \
     .get_stats = netdev_vhost_get_stats,                \
@@ -519,9 +440,9 @@ netdev_vhost_wait(const struct netdev_class *class)
     .queue_dump_start = netdev_vhost_queue_dump_start,  \
     .queue_dump_next = netdev_vhost_queue_dump_next,    \
     .queue_dump_done = netdev_vhost_queue_dump_done,    \
-    .get_status = vhost_port_get_status,                \
-    .update_flags = vhost_port_update_flags,            \
-    .reconfigure = vhost_port_reconfigure,              \
+    .get_status = netdev_vhost_get_status,              \
+    .update_flags = netdev_vhost_update_flags,          \
+    .reconfigure = netdev_vhost_reconfigure,            \
     .rxq_alloc = netdev_vhost_rxq_alloc,                \
     .rxq_construct = netdev_vhost_rxq_construct,        \
     .rxq_destruct = netdev_vhost_rxq_destruct,          \
@@ -532,13 +453,13 @@ netdev_vhost_wait(const struct netdev_class *class)
 static const struct netdev_class vhost_server_class = {
     .type = "dpdkvhostuser",
     NETDEV_VHOST_CLASS_COMMON,
-    .construct = vhost_port_construct_server,
-    .set_config = vhost_port_set_server_config,
+    .construct = netdev_vhost_construct_server,
+    .set_config = netdev_vhost_set_server_config,
 };
 
 static const struct netdev_class vhost_client_class = {
     .type = "dpdkvhostuserclient",
     NETDEV_VHOST_CLASS_COMMON,
-    .construct = vhost_port_construct_client,
-    .set_config = vhost_port_set_client_config,
+    .construct = netdev_vhost_construct_client,
+    .set_config = netdev_vhost_set_client_config,
 };

@@ -8,12 +8,16 @@
 #include <string.h>
 
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 #include <numa.h>
+#include <rte_ether.h>
 #include <rte_spinlock.h>
 #include <rte_vhost.h>
 
+#include "openvswitch/dynamic-string.h"
 #include "ovs-rcu.h"
 #include "util.h"
+#include "vhost-dma.h"
 #include "vhost-hold.h"
 #include "vhost-mapping.h"
 #include "vhost-numa.h"
@@ -233,4 +237,55 @@ vhost_device_map_txqs(struct vhost_device *device, const bool enabled[])
 
         atomic_store_relaxed(&device->txq_map[i], target);
     }
+}
+
+/* Returns why 'device', which may be NULL, may have no room for frames of
+ * 'mtu', or NULL.  A driver that takes TSO has buffers of 64 KiB. */
+const char *
+vhost_device_jumbo_obstacle(const struct vhost_device *device, int mtu)
+{
+    const uint64_t roomy = (1ULL << VIRTIO_NET_F_MRG_RXBUF
+                            | 1ULL << VIRTIO_NET_F_GUEST_TSO4
+                            | 1ULL << VIRTIO_NET_F_GUEST_TSO6
+                            | 1ULL << VIRTIO_NET_F_GUEST_UFO);
+
+    return (device && mtu > RTE_ETHER_MTU && !(device->features & roomy)
+            ? "the guest has no mergeable receive buffers: larger frames than "
+              "its buffers are dropped"
+            : NULL);
+}
+
+/* Returns what is wrong with the rings of 'device', which may be NULL, or
+ * NULL.  The caller must free the string. */
+char *
+vhost_device_ring_faults(struct vhost_device *device)
+{
+    struct ds s = DS_EMPTY_INITIALIZER;
+    int n = 0;
+
+    if (device) {
+        atomic_read_relaxed(&device->n_started, &n);
+    }
+    for (int i = 0; i < n; i++) {
+        const char *fault;
+
+        atomic_read_relaxed(&vhost_device_queue(device, i)->fault, &fault);
+        if (fault) {
+            ds_put_format(&s, "%svirtqueue %d: %s", s.length ? "; " : "", i,
+                          fault);
+        }
+    }
+    return s.length ? ds_steal_cstr(&s) : NULL;
+}
+
+/* Returns why packets of 'device' are copied even if zero-copy is asked for,
+ * or NULL.  Called with the session's mutex held, which guards 'mapping'. */
+const char *
+vhost_device_zero_copy_obstacle(const struct vhost_device *device)
+{
+    return (!device->datapath->can_zero_copy
+            ? "librte_vhost's data path is in use"
+            : !device->mapping
+            ? "the guest's memory cannot be kept"
+            : vhost_dma_obstacle(&device->mapping->dma));
 }

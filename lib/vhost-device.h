@@ -171,4 +171,8 @@ void vhost_device_note_rings(struct vhost_device *, unsigned int first,
 int vhost_device_find_node(struct vhost_device *);
 void vhost_device_map_txqs(struct vhost_device *, const bool enabled[]);
 
+const char *vhost_device_jumbo_obstacle(const struct vhost_device *, int mtu);
+char *vhost_device_ring_faults(struct vhost_device *);
+const char *vhost_device_zero_copy_obstacle(const struct vhost_device *);
+
 #endif /* vhost-device.h */

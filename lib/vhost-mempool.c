@@ -109,13 +109,19 @@ vhost_mempool_get(const struct vhost_mempool_request *request)
         pool->full_since = 0;
         pool->n_queues += request->n_queues;
     } else {
-        VLOG_ERR_RL(&rl, "%s: no memory for mbufs on any NUMA node; the port "
-                    "receives nothing until DPDK has more hugepage memory "
-                    "(dpdk-socket-mem, dpdk-socket-limit, the system's "
-                    "hugepages)", request->port);
+        VLOG_ERR_RL(&rl, "%s: %s", request->port, vhost_mempool_shortage());
     }
     ovs_mutex_unlock(&pools_mutex);
     return pool;
+}
+
+/* Returns what users are told when vhost_mempool_get() has returned NULL. */
+const char *
+vhost_mempool_shortage(void)
+{
+    return "no memory for mbufs on any NUMA node: the port receives nothing "
+           "until DPDK has more hugepage memory (dpdk-socket-mem, "
+           "dpdk-socket-limit, the system's hugepages)";
 }
 
 /* Gives 'pool', which may be NULL, back for a port with 'n_queues' queues.

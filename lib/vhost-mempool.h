@@ -60,6 +60,7 @@ struct vhost_mempool {
 };
 
 struct vhost_mempool *vhost_mempool_get(const struct vhost_mempool_request *);
+const char *vhost_mempool_shortage(void);
 void vhost_mempool_put(struct vhost_mempool *, unsigned int n_queues);
 bool vhost_mempool_suits(const struct vhost_mempool *,
                          const struct vhost_mempool_request *);

@@ -19,8 +19,11 @@
  * which blocks, and does not disturb the threads that move packets, but for
  * short moments when the fill of a virtqueue is read.
  *
+ * What is remote is known as soon as the snapshot is made; vhost-advice.h adds
+ * what would fix it.
+ *
  * All functions must be called from the main thread, vhost_placement_init()
- * with the port's mutex held. */
+ * with the mutex of the port held that its input is from. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,7 +32,37 @@
 #include "vhost-numa.h"
 #include "vhost-session.h"
 
-struct vhost_port;
+struct vhost_device;
+struct vhost_mempool;
+
+/* What a snapshot is made of. */
+struct vhost_placement_input {
+    const char *port;           /* Name, kept as long as the snapshot. */
+    struct vhost_session *session;      /* Or null. */
+    int node;                   /* Where the switch takes the port to be. */
+    int mtu;
+    const struct vhost_mempool *pool;   /* Or null. */
+    bool pool_missing;          /* Was there no memory for a pool? */
+};
+
+/* Something remote. */
+enum vhost_remote_kind {
+    VHOST_REMOTE_PMD,
+    VHOST_REMOTE_MBUFS,
+    VHOST_REMOTE_MEMORY,
+    VHOST_REMOTE_RINGS,
+    VHOST_REMOTE_LIBRARY,
+    VHOST_N_REMOTES
+};
+
+struct vhost_remote {
+    enum vhost_remote_kind kind;
+    char *text;                 /* For people. */
+
+    /* From vhost_advice_add(). */
+    char *command;              /* The shell command that fixes it, or null. */
+    char *hint;                 /* What else to know or to do, or null. */
+};
 
 /* A virtqueue. */
 struct vhost_queue_placement {
@@ -38,13 +71,13 @@ struct vhost_queue_placement {
     uint16_t size;              /* Descriptors. */
     int fill;                   /* Those that the guest offers, or -1. */
     int node;                   /* That of the descriptors. */
-    int cpu;                    /* Receive queues: which polls it, or -1... */
-    int cpu_node;               /* ...and its node. */
+    int cpu;                    /* Receive queues: which polls it, or -1. */
+    int cpu_node;               /* The node of 'cpu'. */
 };
 
 /* A node may be VHOST_NODE_UNKNOWN, which is not remote. */
 struct vhost_placement {
-    const char *port;           /* Name, as long as the port exists. */
+    const char *port;           /* Name. */
     struct vhost_device *device;        /* Until this thread quiesces. */
     int node;                   /* The guest's rings. */
     int port_node;              /* Where the switch takes the port to be. */
@@ -59,25 +92,16 @@ struct vhost_placement {
     bool pool_missing;          /* Was there no memory for mbufs? */
     int pool_node;              /* The mbufs, if there are any. */
     size_t pool_bytes;          /* What all mbufs that were wanted take. */
+
+    struct vhost_remote remotes[VHOST_N_REMOTES];
+    size_t n_remotes;
 };
 
-bool vhost_placement_init(struct vhost_placement *, struct vhost_port *);
+bool vhost_placement_init(struct vhost_placement *,
+                          const struct vhost_placement_input *);
 void vhost_placement_destroy(struct vhost_placement *);
-
-/* Something remote. */
-struct vhost_remote {
-    const char *what;   /* "pmd", "mbufs", "memory", "rings" or "library". */
-    char *text;         /* For people. */
-    char *command;      /* The shell command that would mend it, or null. */
-    char *hint;         /* What else to know or to do, or null. */
-};
-
-#define VHOST_MAX_REMOTES 5
-
-size_t vhost_placement_find_remotes(const struct vhost_placement *,
-                                    struct vhost_remote[VHOST_MAX_REMOTES]);
-void vhost_remotes_destroy(struct vhost_remote[], size_t n);
-bool vhost_remote_is_repeated(const struct vhost_remote[], size_t i);
-char *vhost_placement_verdict(const struct vhost_placement *);
+void vhost_placement_find_remotes(struct vhost_placement *);
+bool vhost_placement_is_remote(const struct vhost_placement *, int node);
+const char *vhost_remote_name(enum vhost_remote_kind);
 
 #endif /* vhost-placement.h */

@@ -6,66 +6,36 @@
 #include "vhost-port.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <rte_ether.h>
 #include <rte_lcore.h>
-#include <rte_vhost.h>
 
-#include "openvswitch/dynamic-string.h"
-#include "openvswitch/poll-loop.h"
-#include "openvswitch/shash.h"
-#include "openvswitch/usdt-probes.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
 #include "smap.h"
-#include "timeval.h"
 #include "userspace-tso.h"
 #include "util.h"
 #include "vhost-compat.h"
 #include "vhost-config.h"
-#include "vhost-device.h"
-#include "vhost-dma.h"
 #include "vhost-mempool.h"
 #include "vhost-numa.h"
-#include "vhost-placement.h"
 #include "vhost-policer.h"
+#include "vhost-ports.h"
 #include "vhost-qos.h"
+#include "vhost-session.h"
 #include "vhost-socket.h"
 #include "vhost-supply.h"
 #include "vhost-tally.h"
-#include "vhost-zerocopy.h"
 
-VLOG_DEFINE_THIS_MODULE(netdev_vhost);
+VLOG_DEFINE_THIS_MODULE(vhost_port);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
-/* The longest frame, for which two VLAN tags are reckoned in. */
+/* The longest frame, including two VLAN tags. */
 #define MAX_FRAME_LEN 9728
 #define MAX_OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN \
                       + 2 * VLAN_HEADER_LEN)
 
-/* How often vhost_ports_run() looks after the ports, in ms... */
-#define TICK_INTERVAL 1000
-
-/* ...and every how many times it does what takes longer: tries to get memory
- * that was not there before, looks where a guest's memory is. */
-#define TICKS_PER_POOL_RETRY 5
-#define TICKS_PER_PLACEMENT 2
-
-/* ...and what is asked for more rarely still: how much goes through. */
-#define TICKS_PER_SAMPLE 5
-
-/* The placement of this many ports at most is looked at in one go. */
-#define MAX_PLACEMENTS 8
-
-/* All ports. */
-struct ovs_mutex vhost_ports_mutex = OVS_MUTEX_INITIALIZER;
-static struct ovs_list vhost_ports OVS_GUARDED_BY(vhost_ports_mutex)
-    = OVS_LIST_INITIALIZER(&vhost_ports);
-
-/* When to look after the ports again.  Main thread only. */
-static long long int tick_time;
-
-static bool is_server(const struct vhost_port *);
 static void construct_common(struct vhost_port *);
 static int open_server(struct vhost_port *);
 static void set_path(struct vhost_port *port, const char *path)
@@ -79,15 +49,7 @@ static void move_session(struct vhost_port *port) OVS_EXCLUDED(port->mutex);
 static void configure_pool(struct vhost_port *port, bool has_guest)
     OVS_REQUIRES(port->mutex);
 static void release_pool(struct vhost_port *port) OVS_REQUIRES(port->mutex);
-static void look_after(struct vhost_port *port, bool retry_pool)
-    OVS_REQUIRES(port->mutex);
-static void note_trouble(struct vhost_port *port) OVS_REQUIRES(port->mutex);
-static char *ring_faults(struct vhost_device *);
-static bool lacks_jumbo_buffers(const struct vhost_port *,
-                                const struct vhost_device *);
-static void update_placement(struct vhost_port *port)
-    OVS_REQUIRES(port->mutex);
-static void add_device_status(struct vhost_device *, struct smap *);
+static struct vhost_mempool_request pool_request(const struct vhost_port *);
 
 struct vhost_port *
 vhost_port_cast(const struct netdev *netdev)
@@ -97,9 +59,9 @@ vhost_port_cast(const struct netdev *netdev)
 
 /* Constructs a "dpdkvhostuser" port, whose name is also that of its socket. */
 int
-vhost_port_construct_server(struct netdev *netdev)
+vhost_port_construct_server(struct vhost_port *port)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     int error;
 
     if (strpbrk(netdev->name, "/\\")) {
@@ -111,7 +73,7 @@ vhost_port_construct_server(struct netdev *netdev)
     construct_common(port);
     error = open_server(port);
     if (error) {
-        vhost_port_destruct(netdev);
+        vhost_port_destruct(port);
     }
     VLOG_WARN_ONCE("dpdkvhostuser ports are considered deprecated;  "
                    "please migrate to dpdkvhostuserclient ports.");
@@ -120,21 +82,19 @@ vhost_port_construct_server(struct netdev *netdev)
 
 /* Constructs a "dpdkvhostuserclient" port.  Its socket is an option. */
 int
-vhost_port_construct_client(struct netdev *netdev)
+vhost_port_construct_client(struct vhost_port *port)
 {
-    construct_common(vhost_port_cast(netdev));
+    construct_common(port);
     return 0;
 }
 
 void
-vhost_port_destruct(struct netdev *netdev)
+vhost_port_destruct(struct vhost_port *port)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     struct vhost_qos *qos;
 
-    ovs_mutex_lock(&vhost_ports_mutex);
-    ovs_list_remove(&port->list_node);
-    ovs_mutex_unlock(&vhost_ports_mutex);
+    vhost_ports_remove(port);
 
     if (vhost_session_device(port->session)
         && !vhost_session_is_client(port->session)) {
@@ -163,15 +123,14 @@ vhost_port_destruct(struct netdev *netdev)
     ovs_mutex_destroy(&port->mutex);
 }
 
-/* Follows the 'options' of a "dpdkvhostuser" Interface, which has none.  One
- * that is only meant for the other type is an error for the user, but costs a
- * port that works nothing. */
+/* Applies the 'options' of a "dpdkvhostuser" Interface, which has none.  An
+ * option of the other type is an error that the user sees, but the port
+ * continues to work. */
 int
-vhost_port_set_server_config(struct netdev *netdev,
-                             const struct smap *options,
-                             char **errp OVS_UNUSED)
+vhost_port_set_server_config(struct vhost_port *port,
+                             const struct smap *options)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     bool zero_copy = smap_get_bool(options, "dq-zero-copy", false);
 
     ovs_mutex_lock(&port->mutex);
@@ -190,16 +149,16 @@ vhost_port_set_server_config(struct netdev *netdev,
     return 0;
 }
 
-/* Follows the 'options' of a "dpdkvhostuserclient" Interface.
+/* Applies the 'options' of a "dpdkvhostuserclient" Interface.
  *
- * An error makes the switch give the port up.  That is fine for a new port,
- * but not for one that works: such a port keeps its socket and tells about the
- * error in its status. */
+ * When this returns an error, the switch removes the port.  That is right for
+ * a new port, but not for one that works: such a port keeps its socket and has
+ * the error in its status. */
 int
-vhost_port_set_client_config(struct netdev *netdev,
+vhost_port_set_client_config(struct vhost_port *port,
                              const struct smap *options, char **errp)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     const char *path = smap_get(options, "vhost-server-path");
     char *message = NULL;
     int error = 0;
@@ -227,9 +186,7 @@ vhost_port_set_client_config(struct netdev *netdev,
         if (!error && user && !port->session) {
             /* A port with a session waits for the path to become free. */
             error = EADDRINUSE;
-            message = xasprintf("vhost socket path \"%s\" is already used by "
-                                "port %s; each port needs a socket of its own",
-                                path, user);
+            message = vhost_session_conflict(path, user);
         }
     }
     if (!error) {
@@ -283,13 +240,13 @@ add_options(const struct vhost_port *port, struct smap *config)
 }
 
 int
-vhost_port_get_config(const struct netdev *netdev, struct smap *config)
+vhost_port_get_config(struct vhost_port *port, struct smap *config)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
 
     ovs_mutex_lock(&port->mutex);
     if (VHOST_CONFIG_IS_OPTIONS) {
-        if (!is_server(port)) {
+        if (!vhost_port_is_server(port)) {
             add_options(port, config);
         }
         ovs_mutex_unlock(&port->mutex);
@@ -306,9 +263,31 @@ vhost_port_get_config(const struct netdev *netdev, struct smap *config)
 }
 
 int
-vhost_port_set_mtu(struct netdev *netdev, int mtu)
+vhost_port_get_node(struct vhost_port *port)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    int node;
+
+    ovs_mutex_lock(&port->mutex);
+    node = port->node;
+    ovs_mutex_unlock(&port->mutex);
+    return node;
+}
+
+int
+vhost_port_get_mtu(struct vhost_port *port)
+{
+    int mtu;
+
+    ovs_mutex_lock(&port->mutex);
+    mtu = port->mtu;
+    ovs_mutex_unlock(&port->mutex);
+    return mtu;
+}
+
+int
+vhost_port_set_mtu(struct vhost_port *port, int mtu)
+{
+    struct netdev *netdev = &port->up;
 
     if (mtu < RTE_ETHER_MIN_MTU || mtu + MAX_OVERHEAD > MAX_FRAME_LEN) {
         VLOG_WARN("%s: unsupported MTU %d (expected %d to %d)", netdev->name,
@@ -325,11 +304,37 @@ vhost_port_set_mtu(struct netdev *netdev, int mtu)
     return 0;
 }
 
+void
+vhost_port_set_etheraddr(struct vhost_port *port, const struct eth_addr mac)
+{
+    bool changed;
+
+    ovs_mutex_lock(&port->mutex);
+    changed = !eth_addr_equals(port->hwaddr, mac);
+    port->hwaddr = mac;
+    ovs_mutex_unlock(&port->mutex);
+
+    if (changed) {
+        netdev_change_seq_changed(&port->up);
+    }
+}
+
+struct eth_addr
+vhost_port_get_etheraddr(struct vhost_port *port)
+{
+    struct eth_addr mac;
+
+    ovs_mutex_lock(&port->mutex);
+    mac = port->hwaddr;
+    ovs_mutex_unlock(&port->mutex);
+    return mac;
+}
+
 int
-vhost_port_update_flags(struct netdev *netdev, enum netdev_flags off,
+vhost_port_update_flags(struct vhost_port *port, enum netdev_flags off,
                         enum netdev_flags on, enum netdev_flags *old_flagsp)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     enum netdev_flags flags;
 
     if ((off | on) & ~(NETDEV_UP | NETDEV_PROMISC)) {
@@ -348,14 +353,14 @@ vhost_port_update_flags(struct netdev *netdev, enum netdev_flags off,
     return 0;
 }
 
-/* Applies what the user and the guest want.
+/* Applies the settings of the user and the demands of the guest.
  *
  * Lack of memory or of a usable socket is not an error here: an error would
- * cost the port its place in the datapath. */
+ * remove the port from the datapath. */
 int
-vhost_port_reconfigure(struct netdev *netdev)
+vhost_port_reconfigure(struct vhost_port *port)
 {
-    struct vhost_port *port = vhost_port_cast(netdev);
+    struct netdev *netdev = &port->up;
     struct vhost_demand demand = {
         .n_rxqs = 1, .n_txqs = 1, .node = VHOST_NODE_UNKNOWN
     };
@@ -391,186 +396,46 @@ vhost_port_is_running(struct vhost_port *port)
     return running;
 }
 
-/* May be called from any thread: IPFIX asks from PMD threads. */
-int
-vhost_port_get_status(const struct netdev *netdev, struct smap *status)
-{
-    struct vhost_port *port = vhost_port_cast(netdev);
-    struct vhost_device *device;
-
-    ovs_mutex_lock(&port->mutex);
-    device = vhost_session_device(port->session);
-    smap_add(status, "mode", is_server(port) ? "server" : "client");
-    smap_add(status, "status", device ? "connected" : "disconnected");
-    if (port->session) {
-        smap_add(status, "socket", vhost_session_path(port->session));
-    }
-    if (device) {
-        add_device_status(device, status);
-        if (lacks_jumbo_buffers(port, device)) {
-            smap_add(status, "jumbo_frames", "the guest has no mergeable "
-                     "receive buffers: larger frames than its buffers are "
-                     "dropped");
-        }
-        smap_add_format(status, "n_rxq", "%d", netdev->n_rxq);
-        smap_add_format(status, "n_txq", "%d", netdev->n_txq);
-    }
-    if (port->pool) {
-        char *memory = vhost_mempool_degradation(port->pool, port->node);
-
-        smap_add(status, "mempool", port->mp->name);
-        smap_add_format(status, "mempool_numa", "%d", port->pool->node);
-        smap_add_format(status, "mempool_mbufs", "%u", port->pool->n_mbufs);
-        if (memory) {
-            smap_add_nocopy(status, xstrdup("memory"), memory);
-        }
-    } else if (port->pool_missing) {
-        smap_add(status, "memory", "no memory for mbufs on any NUMA node: "
-                 "the port receives nothing until DPDK has more hugepage "
-                 "memory (dpdk-socket-mem, dpdk-socket-limit, the system's "
-                 "hugepages)");
-    }
-    if (port->config_error) {
-        smap_add(status, "config_error", port->config_error);
-    }
-    if (device && port->placement) {
-        smap_add(status, "placement", port->placement);
-    }
-    if (device && port->requested_zero_copy) {
-        const char *obstacle =
-            vhost_session_zero_copy_obstacle(port->session);
-
-        smap_add_format(status, "dq_zero_copy", "%s%s",
-                        obstacle ? "off: " : "on", obstacle ? obstacle : "");
-    }
-    ovs_mutex_unlock(&port->mutex);
-
-    return 0;
-}
-
-/* Stores how 'port' is doing without copies.  Returns false if it was not asked
- * to.  Main thread only. */
 bool
-vhost_port_get_zero_copy(const struct vhost_port *port,
-                         struct vhost_port_zero_copy *zero_copy)
+vhost_port_is_server(const struct vhost_port *port)
 {
-    struct vhost_device *device = vhost_session_device(port->session);
-
-    memset(zero_copy, 0, sizeof *zero_copy);
-    if (!port->requested_zero_copy) {
-        return false;
-    }
-    zero_copy->obstacle = vhost_session_zero_copy_obstacle(port->session);
-    for (unsigned int i = 0; device && i < VHOST_MAX_QUEUE_PAIRS; i++) {
-        zero_copy->n_out += device->datapath->n_out(&device->rxqs[i]);
-    }
-    vhost_zerocopy_get_pinned(netdev_get_name(&port->up),
-                              &zero_copy->n_pinned, &zero_copy->pinned_size);
-    return true;
+    return !strcmp(netdev_get_type(&port->up), "dpdkvhostuser");
 }
 
-/* Calls 'cb' with each port, or only with that named 'name' unless that is
- * null, in the order of their names.  It is called with the port's mutex
- * held. */
+/* Would a reconfiguration of 'port' give it something that it could not have
+ * before, or free something that it does not need?  A reconfiguration stops
+ * the datapath for a moment, so it must be worth it.  Looks for memory if
+ * 'retry_pool'. */
+bool
+vhost_port_is_due(struct vhost_port *port, bool retry_pool)
+{
+    bool due = false;
+
+    if (port->session
+        && vhost_supply_is_due(vhost_session_supply(port->session))) {
+        due = true;
+    }
+    if (port->path_busy && port->requested_path
+        && !vhost_session_path_user(port->requested_path)) {
+        due = true;
+    }
+    if (retry_pool && port->pool_missing) {
+        struct vhost_mempool_request request = pool_request(port);
+        struct vhost_mempool *pool = vhost_mempool_get(&request);
+
+        vhost_mempool_put(pool, request.n_queues);
+        due |= pool != NULL;
+    }
+    if (retry_pool && port->pool && vhost_mempool_is_outgrown(port->pool)) {
+        due = true;
+    }
+    return due;
+}
+
+/* Applies "vhost-sock-owner" and "vhost-sock-mode" to the socket of a server
+ * port. */
 void
-vhost_ports_for_each(const char *name,
-                     void (*cb)(struct vhost_port *, void *aux), void *aux)
-{
-    struct shash ports = SHASH_INITIALIZER(&ports);
-    const struct shash_node **sorted;
-    struct vhost_port *port;
-
-    ovs_mutex_lock(&vhost_ports_mutex);
-    LIST_FOR_EACH (port, list_node, &vhost_ports) {
-        if (!name || !strcmp(name, netdev_get_name(&port->up))) {
-            shash_add(&ports, netdev_get_name(&port->up), port);
-        }
-    }
-    sorted = shash_sort(&ports);
-    for (size_t i = 0; i < shash_count(&ports); i++) {
-        port = sorted[i]->data;
-        ovs_mutex_lock(&port->mutex);
-        cb(port, aux);
-        ovs_mutex_unlock(&port->mutex);
-    }
-    ovs_mutex_unlock(&vhost_ports_mutex);
-    free(sorted);
-    shash_destroy(&ports);
-}
-
-/* Periodic work for all ports. */
-void
-vhost_ports_run(void)
-{
-    static unsigned int tick;
-    struct vhost_port *port;
-    unsigned int n_placed = 0;
-
-    vhost_mempool_run();
-    if (time_msec() < tick_time) {
-        return;
-    }
-    tick_time = time_msec() + TICK_INTERVAL;
-    tick++;
-
-    vhost_dma_run();
-    ovs_mutex_lock(&vhost_ports_mutex);
-    LIST_FOR_EACH (port, list_node, &vhost_ports) {
-        ovs_mutex_lock(&port->mutex);
-        look_after(port, !(tick % TICKS_PER_POOL_RETRY));
-        if (!(tick % TICKS_PER_SAMPLE) && port->session) {
-            vhost_tally_sample(vhost_session_tally(port->session));
-        }
-        if (!(tick % TICKS_PER_PLACEMENT) && n_placed < MAX_PLACEMENTS) {
-            update_placement(port);
-            n_placed++;
-        }
-        ovs_mutex_unlock(&port->mutex);
-    }
-    vhost_zerocopy_sweep();
-    while (n_placed--) {        /* Next time it is the others' turn. */
-        ovs_list_push_back(&vhost_ports, ovs_list_pop_front(&vhost_ports));
-    }
-    ovs_mutex_unlock(&vhost_ports_mutex);
-}
-
-void
-vhost_ports_wait(void)
-{
-    bool any;
-
-    ovs_mutex_lock(&vhost_ports_mutex);
-    any = !ovs_list_is_empty(&vhost_ports);
-    ovs_mutex_unlock(&vhost_ports_mutex);
-    if (any || vhost_zerocopy_has_retired()) {
-        poll_timer_wait_until(tick_time);
-    }
-    vhost_mempool_wait();
-}
-
-/* Switches 'netdev', or all ports if it is null, administratively 'up' or
- * down. */
-void
-vhost_ports_set_admin_state(struct netdev *netdev, bool up)
-{
-    enum netdev_flags on = up ? NETDEV_UP : 0;
-    enum netdev_flags off = up ? 0 : NETDEV_UP;
-    enum netdev_flags old;
-    struct vhost_port *port;
-
-    if (netdev) {
-        vhost_port_update_flags(netdev, off, on, &old);
-        return;
-    }
-    ovs_mutex_lock(&vhost_ports_mutex);
-    LIST_FOR_EACH (port, list_node, &vhost_ports) {
-        vhost_port_update_flags(&port->up, off, on, &old);
-    }
-    ovs_mutex_unlock(&vhost_ports_mutex);
-}
-
-static void
-apply_socket_access(struct vhost_port *port)
+vhost_port_apply_socket_access(struct vhost_port *port)
 {
     char *message;
 
@@ -579,28 +444,6 @@ apply_socket_access(struct vhost_port *port)
         VLOG_ERR("%s: %s", netdev_get_name(&port->up), message);
         free(message);
     }
-}
-
-/* Applies "vhost-sock-owner" and "vhost-sock-mode" to the sockets that are
- * there. */
-void
-vhost_ports_update_socket_access(void)
-{
-    struct vhost_port *port;
-
-    ovs_mutex_lock(&vhost_ports_mutex);
-    LIST_FOR_EACH (port, list_node, &vhost_ports) {
-        if (port->session && !vhost_session_is_client(port->session)) {
-            apply_socket_access(port);
-        }
-    }
-    ovs_mutex_unlock(&vhost_ports_mutex);
-}
-
-static bool
-is_server(const struct vhost_port *port)
-{
-    return !strcmp(netdev_get_type(&port->up), "dpdkvhostuser");
 }
 
 static void
@@ -625,10 +468,7 @@ construct_common(struct vhost_port *port)
     port->up.n_txq = 0;
     port->up.ol_flags = vhost_tx_offloads(0, userspace_tso_enabled());
 
-    ovs_mutex_lock(&vhost_ports_mutex);
-    ovs_list_push_back(&vhost_ports, &port->list_node);
-    ovs_mutex_unlock(&vhost_ports_mutex);
-
+    vhost_ports_add(port);
     netdev_request_reconfigure(&port->up);
 }
 
@@ -659,7 +499,7 @@ open_server(struct vhost_port *port)
         VLOG_ERR("%s: %s", name, message);
         free(message);
     } else {
-        apply_socket_access(port);
+        vhost_port_apply_socket_access(port);
         VLOG_INFO("Socket %s created for vhost-user port %s", path, name);
     }
     free(path);
@@ -699,8 +539,8 @@ set_tx_retries(struct vhost_port *port, const struct smap *options)
     }
 }
 
-/* Follows the options that override what is offered to all guests.  A change
- * disconnects the guest, which negotiates anew when it comes back. */
+/* Applies the options that override what is offered to all guests.  A change
+ * disconnects the guest, which negotiates again when it reconnects. */
 static void
 set_features(struct vhost_port *port, const struct smap *options)
 {
@@ -752,7 +592,7 @@ is_settled(const struct vhost_port *port)
                                        port->requested_zero_copy));
 }
 
-/* Closes 'session' of 'port', but goes on with what it counted. */
+/* Closes 'session' of 'port', which keeps the statistics. */
 static void
 close_session(struct vhost_port *port, struct vhost_session *session)
 {
@@ -839,8 +679,7 @@ pool_request(const struct vhost_port *port)
     };
 }
 
-/* Sees to it that 'port' has a mempool that suits it, or none if it has no
- * guest. */
+/* Gives 'port' a mempool that suits it, or none if it has no guest. */
 static void
 configure_pool(struct vhost_port *port, bool has_guest)
 {
@@ -872,170 +711,4 @@ release_pool(struct vhost_port *port)
     port->pool_queues = 0;
     port->pool_missing = false;
     port->mp = NULL;
-}
-
-/* Has 'port' reconfigured if something that it could not have before can be
- * had now, or if something is left over.  A reconfiguration stops the datapath
- * for a moment, so there must be a point in it.  Looks for memory if
- * 'retry_pool'. */
-static void
-look_after(struct vhost_port *port, bool retry_pool)
-{
-    bool reconfigure = false;
-
-    if (port->session
-        && vhost_supply_is_due(vhost_session_supply(port->session))) {
-        reconfigure = true;
-    }
-    if (port->path_busy && port->requested_path
-        && !vhost_session_path_user(port->requested_path)) {
-        reconfigure = true;
-    }
-    if (retry_pool && port->pool_missing) {
-        struct vhost_mempool_request request = pool_request(port);
-        struct vhost_mempool *pool = vhost_mempool_get(&request);
-
-        vhost_mempool_put(pool, request.n_queues);
-        reconfigure |= pool != NULL;
-    }
-    if (retry_pool && port->pool && vhost_mempool_is_outgrown(port->pool)) {
-        reconfigure = true;
-    }
-    if (reconfigure) {
-        netdev_request_reconfigure(&port->up);
-    }
-
-    note_trouble(port);
-}
-
-/* Looks for trouble with the guest and has the switch read the port's status
- * when there is news. */
-static void
-note_trouble(struct vhost_port *port)
-{
-    struct vhost_device *device = vhost_session_device(port->session);
-    bool small_buffers = lacks_jumbo_buffers(port, device);
-    char *faults = ring_faults(device);
-    const char *obstacle = (port->requested_zero_copy
-                            ? vhost_session_zero_copy_obstacle(port->session)
-                            : NULL);
-
-    if (small_buffers != port->small_buffers
-        || !nullable_string_is_equal(faults, port->ring_faults)
-        || obstacle != port->zero_copy_obstacle) {
-        netdev_change_seq_changed(&port->up);
-    }
-    if (small_buffers && !port->small_buffers) {
-        VLOG_WARN_RL(&rl, "%s: the MTU is %d, but the guest has no mergeable "
-                     "receive buffers: larger frames than its buffers are "
-                     "dropped", netdev_get_name(&port->up), port->mtu);
-    }
-    port->small_buffers = small_buffers;
-    port->zero_copy_obstacle = obstacle;
-    free(port->ring_faults);
-    port->ring_faults = faults;
-}
-
-/* Does 'port' let frames through for which 'device', which may be NULL, need
- * not have room?  A driver that takes TSO has buffers of 64 KiB. */
-static bool
-lacks_jumbo_buffers(const struct vhost_port *port,
-                    const struct vhost_device *device)
-{
-    const uint64_t roomy = (1ULL << VIRTIO_NET_F_MRG_RXBUF
-                            | 1ULL << VIRTIO_NET_F_GUEST_TSO4
-                            | 1ULL << VIRTIO_NET_F_GUEST_TSO6
-                            | 1ULL << VIRTIO_NET_F_GUEST_UFO);
-
-    return (device && port->mtu > RTE_ETHER_MTU
-            && !(device->features & roomy));
-}
-
-/* Returns what is wrong with the rings of 'device', which the caller must
- * free, or NULL. */
-static char *
-ring_faults(struct vhost_device *device)
-{
-    struct ds s = DS_EMPTY_INITIALIZER;
-    int n = 0;
-
-    if (device) {
-        atomic_read_relaxed(&device->n_started, &n);
-    }
-    for (int i = 0; i < n; i++) {
-        const char *fault;
-
-        atomic_read_relaxed(&vhost_device_queue(device, i)->fault, &fault);
-        if (fault) {
-            ds_put_format(&s, "%svirtqueue %d: %s", s.length ? "; " : "", i,
-                          fault);
-        }
-    }
-    return s.length ? ds_steal_cstr(&s) : NULL;
-}
-
-/* Brings 'placement' up to date.  A change is logged and makes the switch read
- * the port's status again.  While a port follows its guest to another node,
- * some of it is remote for a moment: it takes two looks in a row to tell.
- *
- * This looks from time to time, because nobody tells when the kernel migrates
- * the guest's memory or the switch moves a receive queue to another thread. */
-static void
-update_placement(struct vhost_port *port)
-{
-    const char *name = netdev_get_name(&port->up);
-    struct vhost_placement placement;
-    bool is_local, is_new;
-    char *verdict = NULL;
-
-    if (vhost_placement_init(&placement, port)) {
-        verdict = vhost_placement_verdict(&placement);
-        vhost_placement_destroy(&placement);
-    }
-    is_local = !verdict || !strcmp(verdict, "local");
-    is_new = !is_local && !port->was_remote;
-    port->was_remote = !is_local;
-    if (is_new || nullable_string_is_equal(verdict, port->placement)) {
-        free(verdict);
-        return;
-    }
-    if (verdict) {
-        OVS_USDT_PROBE(netdev_vhost, placement, name, verdict);
-        VLOG_RL(&rl, is_local ? VLL_INFO : VLL_WARN, "%s: placement: %s",
-                name, verdict);
-        netdev_change_seq_changed(&port->up);
-    }
-    free(port->placement);
-    port->placement = verdict;
-}
-
-static void
-add_device_status(struct vhost_device *device, struct smap *status)
-{
-    uint16_t n_vrings = rte_vhost_get_vring_num(device->vid);
-    char *faults = ring_faults(device);
-    uint16_t mtu;
-
-    smap_add_format(status, "features", "0x%016"PRIx64, device->features);
-    if (!rte_vhost_get_mtu(device->vid, &mtu)) {
-        smap_add_format(status, "mtu", "%"PRIu16, mtu);
-    }
-    if (device->node != VHOST_NODE_UNKNOWN) {
-        smap_add_format(status, "numa", "%d", device->node);
-    }
-    if (n_vrings) {
-        smap_add_format(status, "num_of_vrings", "%"PRIu16, n_vrings);
-    }
-    for (unsigned int i = 0; i < MIN(n_vrings, VHOST_MAX_VRINGS); i++) {
-        uint16_t size;
-
-        atomic_read_relaxed(&vhost_device_queue(device, i)->ring_size, &size);
-        smap_add_nocopy(status, xasprintf("vring_%u_size", i),
-                        xasprintf("%"PRIu16, size));
-    }
-    if (faults) {
-        smap_add_format(status, "ring_fault",
-                        "%s; reset the guest's device", faults);
-        free(faults);
-    }
 }

@@ -16,21 +16,24 @@
  * session (see vhost-session.h for the lock order). */
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 
 #include "netdev-provider.h"
 #include "openvswitch/list.h"
 #include "ovs-atomic.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
+#include "vhost-ports.h"
 #include "vhost-session.h"
 #include "vhost-stats.h"
 
 struct rte_mempool;
+struct smap;
 struct vhost_mempool;
+struct vhost_placement;
 struct vhost_policer;
 struct vhost_qos;
-
-extern struct ovs_mutex vhost_ports_mutex;
 
 struct vhost_port {
     struct netdev up;
@@ -45,7 +48,7 @@ struct vhost_port {
     OVSRCU_TYPE(struct vhost_qos *) qos;
     struct vhost_counters counters;
 
-    /* Statistics of sessions that the port had before. */
+    /* Statistics of the sessions that the port had before. */
     struct vhost_vring_stats past_rx OVS_GUARDED;
     struct vhost_vring_stats past_tx OVS_GUARDED;
 
@@ -73,14 +76,17 @@ struct vhost_port {
     unsigned int pool_queues OVS_GUARDED;       /* Promised to 'pool'. */
     bool pool_missing OVS_GUARDED;      /* Was there no memory for a pool? */
     bool path_busy OVS_GUARDED;         /* Does another port have the path? */
-    char *ring_faults OVS_GUARDED;      /* Of the rings, at last look. */
-    const char *zero_copy_obstacle OVS_GUARDED;     /* At last look, or NULL. */
-    bool small_buffers OVS_GUARDED;     /* Too small for jumbo frames? */
+
+    /* What was wrong with the guest at the last check, or null. */
+    char *ring_faults OVS_GUARDED;
+    const char *zero_copy_obstacle OVS_GUARDED;
+    const char *jumbo_obstacle OVS_GUARDED;
+
     char *placement OVS_GUARDED;        /* Last seen verdict, or null. */
     bool was_remote OVS_GUARDED;        /* Was anything, at last look? */
 };
 
-/* How a port with "dq-zero-copy" is doing. */
+/* The state of a port with "dq-zero-copy". */
 struct vhost_port_zero_copy {
     const char *obstacle;       /* Why packets are copied, or null. */
     unsigned int n_out;         /* Packets in the guest's memory. */
@@ -93,30 +99,60 @@ struct vhost_port_zero_copy {
 
 struct vhost_port *vhost_port_cast(const struct netdev *);
 
-int vhost_port_construct_server(struct netdev *);
-int vhost_port_construct_client(struct netdev *);
-void vhost_port_destruct(struct netdev *);
+int vhost_port_construct_server(struct vhost_port *);
+int vhost_port_construct_client(struct vhost_port *);
+void vhost_port_destruct(struct vhost_port *);
 
-int vhost_port_set_server_config(struct netdev *, const struct smap *options,
-                                 char **errp);
-int vhost_port_set_client_config(struct netdev *, const struct smap *options,
-                                 char **errp);
-int vhost_port_get_config(const struct netdev *, struct smap *);
-int vhost_port_set_mtu(struct netdev *, int mtu);
-int vhost_port_update_flags(struct netdev *, enum netdev_flags off,
+int vhost_port_set_server_config(struct vhost_port *,
+                                 const struct smap *options);
+int vhost_port_set_client_config(struct vhost_port *,
+                                 const struct smap *options, char **errp);
+int vhost_port_get_config(struct vhost_port *, struct smap *);
+int vhost_port_get_node(struct vhost_port *);
+int vhost_port_get_mtu(struct vhost_port *);
+int vhost_port_set_mtu(struct vhost_port *, int mtu);
+void vhost_port_set_etheraddr(struct vhost_port *, const struct eth_addr);
+struct eth_addr vhost_port_get_etheraddr(struct vhost_port *);
+int vhost_port_update_flags(struct vhost_port *, enum netdev_flags off,
                             enum netdev_flags on,
                             enum netdev_flags *old_flagsp);
-int vhost_port_reconfigure(struct netdev *);
-int vhost_port_get_status(const struct netdev *, struct smap *);
+int vhost_port_reconfigure(struct vhost_port *);
 bool vhost_port_is_running(struct vhost_port *);
+bool vhost_port_is_server(const struct vhost_port *);
+bool vhost_port_is_due(struct vhost_port *port, bool retry_pool)
+    OVS_REQUIRES(port->mutex);
+void vhost_port_apply_socket_access(struct vhost_port *);
+
+/* Status and statistics: vhost-port-status.c. */
+int vhost_port_get_status(struct vhost_port *, struct smap *);
+void vhost_port_get_stats(struct vhost_port *, struct netdev_stats *);
+void vhost_port_get_custom_stats(struct vhost_port *,
+                                 struct netdev_custom_stats *);
 bool vhost_port_get_zero_copy(const struct vhost_port *,
                               struct vhost_port_zero_copy *);
+int vhost_port_dump_mempool(struct vhost_port *, FILE *);
+void vhost_port_update_warnings(struct vhost_port *port)
+    OVS_REQUIRES(port->mutex);
+bool vhost_port_init_placement(struct vhost_port *port,
+                               struct vhost_placement *)
+    OVS_REQUIRES(port->mutex);
+void vhost_port_update_placement(struct vhost_port *port)
+    OVS_REQUIRES(port->mutex);
 
-void vhost_ports_for_each(const char *name,
-                          void (*)(struct vhost_port *, void *aux), void *aux);
-void vhost_ports_run(void);
-void vhost_ports_wait(void);
-void vhost_ports_set_admin_state(struct netdev *, bool up);
-void vhost_ports_update_socket_access(void);
+/* Policing and QoS: vhost-port-qos.c. */
+int vhost_port_set_policing(struct vhost_port *, uint32_t rate,
+                            uint32_t burst);
+const char *vhost_port_get_qos(struct vhost_port *, struct smap *details);
+int vhost_port_set_qos(struct vhost_port *, const char *type,
+                       const struct smap *details);
+int vhost_port_get_queue(struct vhost_port *, uint32_t queue_id,
+                         struct smap *details);
+int vhost_port_set_queue(struct vhost_port *, uint32_t queue_id,
+                         const struct smap *details);
+int vhost_port_delete_queue(struct vhost_port *, uint32_t queue_id);
+int vhost_port_get_queue_stats(struct vhost_port *, uint32_t queue_id,
+                               struct netdev_queue_stats *);
+int vhost_port_get_queues(struct vhost_port *, uint32_t **queue_ids,
+                          size_t *n);
 
 #endif /* vhost-port.h */

@@ -25,7 +25,6 @@
 #include "vhost-dma.h"
 #include "vhost-grace.h"
 #include "vhost-guard.h"
-#include "vhost-mapping.h"
 #include "vhost-session-private.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_session);
@@ -83,9 +82,8 @@ vhost_session_open(const struct vhost_session_config *config,
     ovs_mutex_lock(&sessions_mutex);
     other = find_session(config->path);
     if (other) {
-        *errp = xasprintf("vhost socket \"%s\" is already used by port %s; "
-                          "each port needs a socket of its own",
-                          config->path, netdev_get_name(other->netdev));
+        *errp = vhost_session_conflict(config->path,
+                                       netdev_get_name(other->netdev));
     } else {
         hmap_insert(&sessions, &session->hmap_node,
                     hash_string(session->path, 0));
@@ -187,11 +185,7 @@ vhost_session_zero_copy_obstacle(struct vhost_session *session)
     ovs_mutex_lock(&session->mutex);
     device = ovsrcu_get_protected(struct vhost_device *, &session->device);
     if (device) {
-        obstacle = (!device->datapath->can_zero_copy
-                    ? "librte_vhost's data path is in use"
-                    : !device->mapping
-                    ? "the guest's memory cannot be kept"
-                    : vhost_dma_obstacle(&device->mapping->dma));
+        obstacle = vhost_device_zero_copy_obstacle(device);
     }
     ovs_mutex_unlock(&session->mutex);
     return obstacle;
@@ -273,6 +267,15 @@ vhost_session_path_user(const char *path)
     ovs_mutex_unlock(&sessions_mutex);
 
     return name;
+}
+
+/* Returns a message that port 'user' has socket 'path'.  The caller must free
+ * it. */
+char *
+vhost_session_conflict(const char *path, const char *user)
+{
+    return xasprintf("vhost socket path \"%s\" is already used by port %s; "
+                     "each port needs a socket of its own", path, user);
 }
 
 /* Returns the session that uses socket 'path', or NULL.  For a callback of

@@ -175,5 +175,6 @@ void vhost_session_get_memory(struct vhost_session *,
                               struct vhost_memory_map *);
 
 const char *vhost_session_path_user(const char *path);
+char *vhost_session_conflict(const char *path, const char *user);
 
 #endif /* vhost-session.h */

@@ -69,7 +69,8 @@ FOREIGN = "Commands of Open vSwitch's"
 # What is in front of a part of a message.  The output of some files is shown
 # as a whole.
 PART = r'(?:\bx\w+\(|\breturn|\bfault =|->fault,|\]\s*=|[?:])' + STRING
-WHOLE = ('lib/vhost-placement.c', 'lib/vhost-unixctl.c')
+WHOLE = ('lib/vhost-advice.c', 'lib/vhost-placement.c', 'lib/vhost-show.c',
+         'lib/vhost-show-text.c')
 
 
 # The source.

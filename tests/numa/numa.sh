@@ -52,7 +52,7 @@ new_switch() {
         other_config:dpdk-socket-limit="$(per_node 256)" "$@" \
         && start_guests) || return 1
     # One switch serves many groups, each of which waits for what it logs.
-    appctl vlog/disable-rate-limit netdev_vhost || return 1
+    appctl vlog/disable-rate-limit vhost_port_status || return 1
     ovs-vsctl get Open_vSwitch . other_config > "$run/other_config"
     echo "$*" > "$run/settings"
 }

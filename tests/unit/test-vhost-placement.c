@@ -14,6 +14,7 @@
 #include "ovs-numa.h"
 #include "test-vhost.h"
 #include "util.h"
+#include "vhost-advice.h"
 #include "vhost-numa.h"
 
 /* A guest with all of it on node 1 of a machine with nodes 0 and 1, which have
@@ -55,7 +56,14 @@ static void
 check_verdict(const struct vhost_placement *p, const char *text,
               const char *remedy)
 {
-    char *verdict = vhost_placement_verdict(p);
+    struct vhost_placement copy = *p;
+    char *verdict;
+
+    vhost_placement_find_remotes(&copy);
+    vhost_advice_add(&copy);
+    verdict = vhost_advice_verdict(&copy);
+    copy.queues = NULL;
+    vhost_placement_destroy(&copy);
 
     if (text) {
         char *expected = xasprintf("the guest is on NUMA node 1, remote: %s; "
@@ -118,6 +126,13 @@ test_pmd(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_verdict(&p, "the PMD of rx queue 0 (CPU 1, node 0), "
                   "the PMD of rx queue 1 (CPU 0, node 0)",
                   "ovs-vsctl remove Interface vhu0 other_config");
+
+    /* A name is one word for the shell. */
+    p.port = "vhu 0's";
+    check_verdict(&p, "the PMD of rx queue 0 (CPU 1, node 0), "
+                  "the PMD of rx queue 1 (CPU 0, node 0)",
+                  "ovs-vsctl remove Interface 'vhu 0'\\''s' other_config ");
+    p.port = "vhu0";
 
     /* The guest's memory has moved since it connected. */
     p.port_node = 0;

@@ -1230,8 +1230,8 @@ test_properties(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     seq = netdev_get_change_seq(netdev);
     vhost_ports_set_admin_state(NULL, false);
     CHECK(netdev_get_change_seq(netdev) == seq);
-    CHECK_INT(vhost_port_update_flags(netdev, 0, NETDEV_LOOPBACK, &flags),
-              EINVAL);
+    CHECK_INT(vhost_port_update_flags(vhost_port_cast(netdev), 0,
+                                      NETDEV_LOOPBACK, &flags), EINVAL);
 
     /* Configuration. */
     connect_guest(path_of("s1"), 3);

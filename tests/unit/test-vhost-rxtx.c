@@ -155,9 +155,9 @@ test_receive(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     /* Down: what the guest sends stays in its ring. */
     guest_send_n(1, 60);
-    CHECK_INT(vhost_port_update_flags(netdev, NETDEV_UP, 0, &flags), 0);
+    CHECK_INT(vhost_port_update_flags(port, NETDEV_UP, 0, &flags), 0);
     receive(0);
-    CHECK_INT(vhost_port_update_flags(netdev, 0, NETDEV_UP, &flags), 0);
+    CHECK_INT(vhost_port_update_flags(port, 0, NETDEV_UP, &flags), 0);
     receive(1);
 
     /* Stopped, and gone. */
@@ -431,10 +431,10 @@ test_send(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     /* Nobody is there to take it: down, no queue, no device. */
     CHECK_INT(counter_of(netdev, "ovs_tx_disconnected_drops"), 0);
-    CHECK_INT(vhost_port_update_flags(netdev, NETDEV_UP, 0, &flags), 0);
+    CHECK_INT(vhost_port_update_flags(port, NETDEV_UP, 0, &flags), 0);
     send_n(0, 1, 60);
     CHECK_INT(counter_of(netdev, "ovs_tx_disconnected_drops"), 1);
-    CHECK_INT(vhost_port_update_flags(netdev, 0, NETDEV_UP, &flags), 0);
+    CHECK_INT(vhost_port_update_flags(port, 0, NETDEV_UP, &flags), 0);
     guest_set_vring(vid, 0, false);
     guest_set_vring(vid, 4, false);
     send_n(0, 2, 60);
