@@ -17,8 +17,8 @@ vhost_meter_init(struct vhost_meter *meter)
     meter->now = 0;
 }
 
-/* Has 'decide' look at each of the 'n' packets in 'mbufs', with 'aux'.  Frees
- * those that do not pass, moves the others to the front, in their order, and
+/* Calls 'decide' with 'aux' for each of the 'n' packets in 'mbufs'.  Frees the
+ * packets that do not pass, moves the others to the front, in their order, and
  * returns their number.  Any thread. */
 uint16_t
 vhost_meter_run(struct vhost_meter *meter, vhost_meter_decide *decide,

@@ -4,16 +4,17 @@
 #ifndef VHOST_METER_H
 #define VHOST_METER_H 1
 
-/* Packets are let pass or dropped, by threads that share what decides.
+/* Lets packets pass or drops them, in threads that share the meter.
  *
- * A meter from DPDK's rte_meter goes by the time of the last packet.  It takes
- * an older time for one far in the future and fills its buckets, so threads must
- * not bring times of their own: a thread may wait between reading the clock and
- * its turn, and the clocks of two sockets may differ.  Here the clock is read
- * when it is a thread's turn, and does not go back.
+ * A meter of DPDK's rte_meter takes a time that is older than that of the last
+ * packet for one far in the future, and fills its buckets.  So threads must
+ * not read the clock before they have the lock: a thread may wait for it, and
+ * the clocks of two sockets may differ.  Here the clock is read with the lock
+ * held and does not go back.
  *
- * What a decision uses is written with the lock held: by the threads in
- * vhost_meter_run(), and by whoever configures it. */
+ * What a decision uses is written with the lock held: by threads in
+ * vhost_meter_run(), and by the main thread when it configures the meter.  The
+ * data path spins on this lock, so that nothing is allocated under it. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -20,8 +20,8 @@ struct vhost_policer {
 };
 
 /* Creates a policer that lets 'rate' bytes per second pass, with bursts of
- * 'burst' bytes, the Ethernet header not counted.  Returns NULL and stores a
- * positive errno value in '*errorp' if such a meter cannot be. */
+ * 'burst' bytes, without Ethernet headers.  Returns NULL and stores a positive
+ * errno value in '*errorp' if there is no such meter. */
 struct vhost_policer *
 vhost_policer_create(uint64_t rate, uint64_t burst, int *errorp)
 {
@@ -48,7 +48,7 @@ vhost_policer_destroy(struct vhost_policer *policer)
     free(policer);
 }
 
-/* Destroys 'policer', which may be NULL, when no thread uses it any more. */
+/* Destroys 'policer', which may be NULL, after a grace period. */
 void
 vhost_policer_destroy_postponed(struct vhost_policer *policer)
 {

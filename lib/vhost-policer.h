@@ -5,11 +5,11 @@
 #define VHOST_POLICER_H 1
 
 /* Single-rate policing: drops what exceeds a rate, colour-blind (RFC 2697
- * with an excess burst of zero).  The ingress policer of an Interface and QoS
- * type "egress-policer" are both this.
+ * with an excess burst of zero), for the ingress policer of an Interface and
+ * for QoS type "egress-policer".
  *
- * A policer is shared by the threads that use the port: vhost_policer_run()
- * may be called from any of them.  It is published with RCU and replaced, not
+ * The threads that use a port share its policer: vhost_policer_run() may be
+ * called from any thread.  A policer is published with RCU and replaced, not
  * changed. */
 
 #include <stdint.h>

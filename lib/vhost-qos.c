@@ -51,7 +51,7 @@ struct vhost_qos {
 
     struct vhost_policer *policer;      /* "egress-policer". */
 
-    /* "trtcm-policer".  The lock of 'meter' is for all of it. */
+    /* "trtcm-policer".  Guarded by the lock of 'meter'. */
     struct vhost_meter meter;
     struct trtcm port;
     struct hmap queues;                 /* Contains struct qos_queue. */
@@ -130,7 +130,7 @@ vhost_qos_destroy(struct vhost_qos *qos)
     free(qos);
 }
 
-/* Destroys 'qos', which may be NULL, when no thread uses it any more. */
+/* Destroys 'qos', which may be NULL, after a grace period. */
 void
 vhost_qos_destroy_postponed(struct vhost_qos *qos)
 {
@@ -196,6 +196,7 @@ vhost_qos_set_queue(struct vhost_qos *qos, uint32_t queue_id,
         return error;
     }
 
+    /* Before the lock, on which the data path spins. */
     new = xzalloc(sizeof *new);
     new->id = queue_id;
     trtcm.stats.created = time_msec();

@@ -8,7 +8,11 @@
  * with the parameters that ovs-vswitchd.conf.db(5) gives for them.
  *
  * A configuration is published with RCU.  vhost_qos_run() may be called from
- * any thread; the other functions are called with the port's mutex held.
+ * any thread; the other functions are called with the port's mutex held.  The
+ * queues of "trtcm-policer" change while threads use them, under the lock of
+ * its meter (see vhost-meter.h).  Rates are in bytes per second, bursts in
+ * bytes.
+ *
  * Functions return 0 or a positive errno value. */
 
 #include <stdbool.h>
