@@ -11,9 +11,10 @@
 #include "stub-rte-vhost.h"
 #include "test-vhost.h"
 #include "util.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
+#include "vhost-session.h"
 
-struct netdev *netdev;
+struct netdev *fixture_netdev;
 
 struct vhost_session *
 open_session(const char *name)
@@ -24,11 +25,11 @@ open_session(const char *name)
     struct vhost_session *session;
     char *error = NULL;
 
-    if (!netdev) {
-        netdev = open_port("port0", "dpdkvhostuserclient");
-        CHECK(reconfigure(netdev));
+    if (!fixture_netdev) {
+        fixture_netdev = open_port("port0", "dpdkvhostuserclient");
+        CHECK(reconfigure(fixture_netdev));
     }
-    session = vhost_session_open(&config, netdev, &error);
+    session = vhost_session_open(&config, fixture_netdev, &error);
     CHECK_STR(error, NULL);
     CHECK(session);
     return session;

@@ -14,7 +14,7 @@
 struct netdev;
 struct rte_mempool;
 
-extern struct netdev *netdev;
+extern struct netdev *fixture_netdev;
 
 struct vhost_session *open_session(const char *name);
 

@@ -53,8 +53,8 @@ test_open(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     struct vhost_session *session;
     char *error = NULL;
 
-    netdev = open_port("port0", "dpdkvhostuserclient");
-    session = vhost_session_open(&config, netdev, &error);
+    fixture_netdev = open_port("port0", "dpdkvhostuserclient");
+    session = vhost_session_open(&config, fixture_netdev, &error);
     CHECK(session && !error);
     CHECK_STR(vhost_session_path(session), config.path);
     CHECK(!vhost_session_is_client(session));
@@ -70,7 +70,7 @@ test_open(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!vhost_session_device(NULL));
 
     config.client = config.iommu = config.postcopy = config.tso = true;
-    session = vhost_session_open(&config, netdev, &error);
+    session = vhost_session_open(&config, fixture_netdev, &error);
     CHECK(session && vhost_session_is_client(session));
     CHECK_INT(stub_vhost.flags, RTE_VHOST_USER_LINEARBUF_SUPPORT
                                 | RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS
@@ -83,7 +83,7 @@ test_open(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
               UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
               | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO);
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_open, "session-open", "session: open and close", TEST_DPDK);
@@ -97,7 +97,7 @@ check_open_fails(const char *part)
     unsigned int n_sockets = stub_vhost.n_sockets;
     char *error = NULL;
 
-    CHECK(!vhost_session_open(&config, netdev, &error));
+    CHECK(!vhost_session_open(&config, fixture_netdev, &error));
     CHECK_HAS(error, part);
     CHECK_HAS(error, config.path);
     free(error);
@@ -138,7 +138,7 @@ test_open_errors(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     forget_log();
     vhost_session_close(session);
     CHECK_LOGGED("port0: cannot unregister vhost socket");
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_open_errors, "session-open-errors",
@@ -148,7 +148,7 @@ static void
 test_start(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
     struct vhost_session *session = open_session("s0");
-    uint64_t change_seq = netdev_get_change_seq(netdev);
+    uint64_t change_seq = netdev_get_change_seq(fixture_netdev);
     int vid = guest_connect(vhost_session_path(session));
     struct vhost_device *device;
 
@@ -157,7 +157,7 @@ test_start(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_set_vring(vid, 0, true);
     guest_set_vring(vid, 3, true);
     CHECK(!vhost_session_device(session));
-    CHECK(!netdev_is_reconf_required(netdev));
+    CHECK(!netdev_is_reconf_required(fixture_netdev));
     check_demand(session, false, 1, 1, VHOST_NODE_UNKNOWN);
 
     /* Now the first pair is ready.  What was enabled before counts. */
@@ -173,24 +173,24 @@ test_start(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         CHECK_INT(device->rxqs[i].vring, 2 * i + 1);
         CHECK_INT(rxq_enabled(device, i), i < 2);
     }
-    CHECK(netdev_is_reconf_required(netdev));
-    CHECK(netdev_get_change_seq(netdev) != change_seq);
+    CHECK(netdev_is_reconf_required(fixture_netdev));
+    CHECK(netdev_get_change_seq(fixture_netdev) != change_seq);
     check_demand(session, true, 2, 1, 0);
     CHECK_LOGGED("State of queue 3 ( rx_qid 1 ) of vhost device "
                  "'/proc/self/cwd/s0' changed to 'enabled'");
     CHECK_LOGGED("State of queue 0 ( tx_qid 0 ) of vhost device");
     CHECK_LOGGED("vHost Device '/proc/self/cwd/s0' has been added on numa "
                  "node 0");
-    CHECK(reconfigure(netdev));
+    CHECK(reconfigure(fixture_netdev));
 
     /* Later ones do, too. */
     guest_set_vring(vid, 2, true);
-    CHECK(netdev_is_reconf_required(netdev));
+    CHECK(netdev_is_reconf_required(fixture_netdev));
     check_demand(session, true, 2, 2, 0);
     CHECK_INT(txq_target(session, 1), 1);
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_start, "session-start", "session: a guest starts", TEST_DPDK);
@@ -202,7 +202,7 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     int vid = connect_guest(session, 4);
 
     check_demand(session, true, 4, 4, 0);
-    CHECK(reconfigure(netdev));
+    CHECK(reconfigure(fixture_netdev));
 
     /* What is between does not matter, but the last queue does, after a
      * while. */
@@ -219,7 +219,7 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(vhost_supply_is_due(vhost_session_supply(session)));
     check_demand(session, true, 2, 4, 0);
     CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
-    CHECK(!netdev_is_reconf_required(netdev));
+    CHECK(!netdev_is_reconf_required(fixture_netdev));
     guest_set_vring(vid, 6, false);
     guest_set_vring(vid, 4, false);
     pass_time(VHOST_SETTLE_TIME);
@@ -233,9 +233,9 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
 
     /* More is given at once, and all that there is... */
-    CHECK(!netdev_is_reconf_required(netdev));
+    CHECK(!netdev_is_reconf_required(fixture_netdev));
     guest_set_vring(vid, 5, true);
-    CHECK(reconfigure(netdev));
+    CHECK(reconfigure(fixture_netdev));
     check_demand(session, true, 4, 1, 0);
 
     /* ...so that a guest cannot keep the datapath busy. */
@@ -244,7 +244,7 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         pass_time(VHOST_SETTLE_TIME / 5);
         guest_set_vring(vid, 7, false);
         pass_time(VHOST_SETTLE_TIME / 5);
-        CHECK(!netdev_is_reconf_required(netdev));
+        CHECK(!netdev_is_reconf_required(fixture_netdev));
         CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
     }
 
@@ -256,7 +256,7 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_demand(session, true, 1, 1, 0);
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_demand, "session-demand",
@@ -300,7 +300,7 @@ test_txq_map(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(txq_target(session, 3), 3);
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_txq_map, "session-txq-map",
@@ -326,14 +326,14 @@ test_node(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(stub_memory.last_block_node, 1);
     check_demand(session, true, 3, 3, 1);
     CHECK_LOGGED("has been added on numa node 1");
-    CHECK(reconfigure(netdev));
+    CHECK(reconfigure(fixture_netdev));
 
     guest_stop(vid);
     for (int i = 0; i < 6; i++) {
         guest_set_node(vid, i, 2);
     }
     guest_start(vid, 3);
-    CHECK(netdev_is_reconf_required(netdev));
+    CHECK(netdev_is_reconf_required(fixture_netdev));
     check_demand(session, true, 3, 3, 2);
     guest_disconnect(vid);
 
@@ -348,7 +348,7 @@ test_node(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(vhost_numa_node_of(NULL), VHOST_NODE_UNKNOWN);
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_node, "session-node",
@@ -371,7 +371,7 @@ test_second_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     int second, third;
 
     check_demand(session, true, 1, 1, 0);
-    CHECK(reconfigure(netdev));
+    CHECK(reconfigure(fixture_netdev));
     forget_log();
     second = connect_guest(session, 2);
     CHECK(second != first);
@@ -380,14 +380,14 @@ test_second_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                  "connected, and has to wait");
 
     /* It has no influence on the first. */
-    CHECK(!netdev_is_reconf_required(netdev));
+    CHECK(!netdev_is_reconf_required(fixture_netdev));
     check_demand(session, true, 1, 1, 0);
     CHECK_INT(txq_target(session, 1), 0);
 
     /* When the first has gone, it is the second's turn. */
     guest_disconnect(first);
     check_running(session, second);
-    CHECK(reconfigure(netdev));
+    CHECK(reconfigure(fixture_netdev));
     check_demand(session, true, 2, 2, 0);
     CHECK_INT(txq_target(session, 1), 1);
 
@@ -422,7 +422,7 @@ test_second_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_demand(session, false, 1, 1, 0);
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_second_guest, "session-second-guest",
@@ -465,7 +465,7 @@ test_zero_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
           .obstacle = "librte_vhost's data path is in use" },
     };
 
-    netdev = open_port("port0", "dpdkvhostuserclient");
+    fixture_netdev = open_port("port0", "dpdkvhostuserclient");
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct vhost_session_config config = {
             .path = path_of("s0"), .client = true, .iommu = cases[i].iommu,
@@ -476,7 +476,7 @@ test_zero_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         char *error = NULL;
         int vid;
 
-        CHECK((session = vhost_session_open(&config, netdev, &error)));
+        CHECK((session = vhost_session_open(&config, fixture_netdev, &error)));
         vid = guest_connect(path_of("s0"));
         guest_set_features(vid, cases[i].translates
                            ? UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM : 0);
@@ -491,7 +491,7 @@ test_zero_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         pass_time(1000);
         CHECK_INT(count_mappings(), 0);
     }
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
 }
 VHOST_TEST(test_zero_copy, "session-zero-copy",
            "session: what is mapped for zero-copy", TEST_DPDK);
@@ -642,7 +642,7 @@ test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_disconnect(vid);
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_refusals, "session-refusals",
@@ -737,7 +737,7 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(txq_target(session, 0), -1);
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_messages, "session-messages",
@@ -781,7 +781,7 @@ test_ring_sizes(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_vring(vid, VHOST_REQUEST_SET_VRING_NUM, n + 1, most, NULL);
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_ring_sizes, "session-ring-sizes",
@@ -826,7 +826,7 @@ test_ring_bases(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_STR(fault_of(device, 1), "");
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_ring_bases, "session-ring-bases",
@@ -861,7 +861,7 @@ test_memory_lost(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(vhost_session_device(session));
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_memory_lost, "session-memory-lost",
@@ -874,7 +874,7 @@ test_restart(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     int vid = connect_guest(session, 3);
 
     check_demand(session, true, 3, 3, 0);
-    CHECK(reconfigure(netdev));
+    CHECK(reconfigure(fixture_netdev));
     forget_log();
 
     /* A driver that is loaded again, and a guest that reboots, want what they
@@ -889,14 +889,14 @@ test_restart(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         guest_disconnect(vid);
         CHECK(!vhost_supply_is_due(vhost_session_supply(session)));
         vid = connect_guest(session, 3);
-        CHECK(!netdev_is_reconf_required(netdev));
+        CHECK(!netdev_is_reconf_required(fixture_netdev));
         check_demand(session, true, 3, 3, 0);
     }
     CHECK_LOGGED("vHost Device '/proc/self/cwd/s0' has been removed");
     CHECK_LOGGED("changed to 'disabled'");
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_restart, "session-restart",
@@ -910,18 +910,18 @@ test_disconnect(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     /* Before any virtqueue is set up. */
     guest_disconnect(guest_connect(vhost_session_path(session)));
-    CHECK(!netdev_is_reconf_required(netdev));
+    CHECK(!netdev_is_reconf_required(fixture_netdev));
 
     /* With half of them. */
     vid = guest_connect(vhost_session_path(session));
     guest_set_vring(vid, 1, true);
     guest_disconnect(vid);
-    CHECK(!netdev_is_reconf_required(netdev));
+    CHECK(!netdev_is_reconf_required(fixture_netdev));
     check_demand(session, false, 1, 1, VHOST_NODE_UNKNOWN);
 
     vid = connect_guest(session, 3);
     check_demand(session, true, 3, 3, 0);
-    CHECK(reconfigure(netdev));
+    CHECK(reconfigure(fixture_netdev));
     guest_disconnect(vid);
     CHECK(!vhost_session_device(session));
     CHECK_LOGGED("connection has been destroyed");
@@ -936,13 +936,13 @@ test_disconnect(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* What one guest had enabled is no business of the next. */
     vid = guest_connect(vhost_session_path(session));
     guest_start(vid, 1);
-    CHECK(reconfigure(netdev));
+    CHECK(reconfigure(fixture_netdev));
     check_demand(session, true, 1, 1, 0);
     CHECK_INT(txq_target(session, 1), 0);
     CHECK(!rxq_enabled(vhost_session_device(session), 1));
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_disconnect, "session-disconnect",
@@ -996,7 +996,7 @@ test_close(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(ovsrcu_is_quiescent());
     ovsrcu_quiesce_end();
 
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_close, "session-close",
@@ -1071,7 +1071,7 @@ test_close_locked(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     ovs_mutex_unlock(&outer_mutex);
     CHECK(!pthread_join(waiter, NULL));
 
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_close_locked, "session-close-locked",
@@ -1218,7 +1218,7 @@ stress_main(struct slot *slot)
         vhost_tally_add_sums(vhost_session_tally(session), &rx, &tx);
         break;
     }
-    reconfigure(netdev);
+    reconfigure(fixture_netdev);
     ovsrcu_quiesce();
 }
 
@@ -1261,7 +1261,7 @@ test_stress(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     for (int i = 0; i < N_SLOTS; i++) {
         vhost_session_close(slots[i].session);
     }
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
     CHECK_INT(rte_mempool_in_use_count(stress_mp), 0);
 }

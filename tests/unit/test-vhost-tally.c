@@ -13,7 +13,9 @@
 #include "stub-rte-vhost.h"
 #include "test-vhost.h"
 #include "util.h"
-#include "vhost-datapath.h"
+#include "vhost-device.h"
+#include "vhost-session.h"
+#include "vhost-tally.h"
 
 /* Exchanges 'n' packets of 100 bytes in each direction on queue pair
  * 'pair'. */
@@ -141,7 +143,7 @@ test_stats(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_stats(session, 11);
 
     vhost_session_close(session);
-    netdev_close(netdev);
+    netdev_close(fixture_netdev);
     check_sessions_closed();
 }
 VHOST_TEST(test_stats, "session-stats", "session: statistics", TEST_DPDK);
