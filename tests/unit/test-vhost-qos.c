@@ -5,6 +5,7 @@
 #undef NDEBUG
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -345,6 +346,9 @@ struct sender {
     struct vhost_qos *qos;
     struct dp_packet *packet;   /* This thread's own. */
     uint64_t n_passed;
+    long long int first;        /* When the bucket was first found empty... */
+    long long int drained;      /* ...and when last. */
+    long long int longest_gap;  /* Between two such times. */
 };
 
 static atomic_bool senders_stop;
@@ -358,31 +362,43 @@ send_all_the_time(void *sender_)
 
     do {
         struct rte_mbuf *mbufs[NETDEV_MAX_BURST];
+        long long int now = time_usec();
+        unsigned int n;
+
 
         rte_mbuf_refcnt_set(mbuf, 2 * NETDEV_MAX_BURST);
         for (int i = 0; i < NETDEV_MAX_BURST; i++) {
             mbufs[i] = mbuf;
         }
-        sender->n_passed += (sender->policer
-                             ? vhost_policer_run(sender->policer, mbufs,
-                                                 NETDEV_MAX_BURST)
-                             : vhost_qos_run(sender->qos, mbufs,
-                                             NETDEV_MAX_BURST));
+        n = (sender->policer
+             ? vhost_policer_run(sender->policer, mbufs, NETDEV_MAX_BURST)
+             : vhost_qos_run(sender->qos, mbufs, NETDEV_MAX_BURST));
+        sender->n_passed += n;
+        if (n < NETDEV_MAX_BURST) {
+            if (!sender->first) {
+                sender->first = time_usec();
+            } else {
+                sender->longest_gap = MAX(sender->longest_gap,
+                                          now - sender->drained);
+            }
+            sender->drained = now;
+        }
         atomic_read_relaxed(&senders_stop, &stop);
     } while (!stop);
     return NULL;
 }
 
 /* Checks that 'n' threads, each of which offers as much as it can, get RATE
- * through 'policer' or 'qos', and the burst, which is worth a second. */
+ * through 'policer' or 'qos', and the burst, which is worth a second.  The
+ * machine may be busy: what counts is when they did offer something. */
 static void
 check_threads(struct vhost_policer *policer, struct vhost_qos *qos, int n)
 {
-    long long int start = time_usec();
+    long long int start = time_usec(), first = LLONG_MAX, drained = 0;
+    long long int gap = LLONG_MAX;
     struct sender senders[4];
     pthread_t threads[4];
     uint64_t n_passed = 0;
-    double seconds;
 
     atomic_store_relaxed(&senders_stop, false);
     for (int i = 0; i < n; i++) {
@@ -403,10 +419,16 @@ check_threads(struct vhost_policer *policer, struct vhost_qos *qos, int n)
         rte_mbuf_refcnt_set(&senders[i].packet->mbuf, 1);
         rte_pktmbuf_free(&senders[i].packet->mbuf);
         n_passed += senders[i].n_passed;
+        if (senders[i].first) {
+            first = MIN(first, senders[i].first);
+            drained = MAX(drained, senders[i].drained);
+            gap = MIN(gap, senders[i].longest_gap);
+        }
     }
-    seconds = (time_usec() - start) / 1e6;
-    CHECK(n_passed * LEN <= 1.02 * RATE * (1 + seconds));
-    CHECK(n_passed * LEN >= 0.98 * RATE * (1 + 0.3));
+    CHECK(n_passed * LEN <= 1.02 * RATE * (1 + (time_usec() - start) / 1e6));
+    if (gap < 900000) {         /* The bucket has never run over. */
+        CHECK(n_passed * LEN >= 0.98 * RATE * (1 + (drained - first) / 1e6));
+    }
 }
 
 static void
