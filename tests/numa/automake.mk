@@ -18,7 +18,7 @@ numa_lab = $(srcdir)/utilities/ovs-vhost-numa-lab --share tests
 check-numa: all tests/numa-testsuite
 	$(call run_suite,tests/numa-testsuite,-j1,$(numa_lab) --nodes 4 \
 	    --mem 1024 --hugepages 384$(comma)384$(comma)256$(comma)256 \
-	    --nics 2 --timeout 900)
+	    --nics 2 --timeout 1800)
 
 TESTSUITES += tests/numa-guests-testsuite
 tests/numa-guests-testsuite: tests/numa/numa-guests-testsuite.at
