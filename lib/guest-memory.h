@@ -21,7 +21,7 @@
 
 struct guest_memory_region {
     uint64_t address;           /* First address, in the guest. */
-    uint64_t size;              /* In bytes, so that 'address' + 'size' fits. */
+    uint64_t size;              /* In bytes; 'address' + 'size' fits. */
     uint8_t *mapping;           /* Where we have it. */
 };
 

@@ -28,8 +28,8 @@
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhost_plugin);
 
-/* The plugin relies on what librte_vhost does beyond its interface.  Compares the
- * library that is here with those with which all of it was tested. */
+/* The plugin relies on what librte_vhost does beyond its interface.  Compares
+ * the library that is here with those with which all of it was tested. */
 static int
 plugin_init(char **errp)
 {

@@ -8,8 +8,8 @@
  * counting, notifying the guest, and looking for faults.
  *
  * All of it is inline, because it is used in each burst.  It is for the thread
- * that uses a queue, with the queue's lock if that is a transmit queue, and for
- * the control plane while no thread uses the queue. */
+ * that uses a queue, with the queue's lock if that is a transmit queue, and
+ * for the control plane while no thread uses the queue. */
 
 #include <string.h>
 #include <sys/eventfd.h>

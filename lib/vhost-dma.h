@@ -6,22 +6,22 @@
 
 /* Memory that is not DPDK's, for devices that read packets themselves.
  *
- * A DPDK port hands addresses of packets to a device.  A device that is bound to
- * VFIO is behind an IOMMU: it can read what VFIO was told about, and the kernel
- * keeps the pages of that where they are until VFIO is told otherwise.
+ * A DPDK port hands addresses of packets to a device.  A device that is bound
+ * to VFIO is behind an IOMMU: it can read what VFIO was told about, and the
+ * kernel keeps the pages of that where they are until VFIO is told otherwise.
  *
- * Without an IOMMU, addresses are physical.  Nothing would keep a guest's pages
- * from being given to somebody else while a device reads them, so that devices
- * are not told.  Neither are drivers with an IOMMU of their own, for which DPDK
- * has no stable interface.
+ * Without an IOMMU, addresses are physical.  Nothing would keep a guest's
+ * pages from being given to somebody else while a device reads them, so that
+ * devices are not told.  Neither are drivers with an IOMMU of their own, for
+ * which DPDK has no stable interface.
  *
  * Software ports, such as net_null, read packets as the switch does.
  *
  * VFIO is told about all memory when the first port comes that needs it, and
  * about more memory before that is used.  Packets are copied for as long as
- * nothing is known about a new port, and until VFIO knows about the memory: the
- * kernel then brings in and pins all pages of a guest, which can take seconds
- * and is done by a thread of its own.
+ * nothing is known about a new port, and until VFIO knows about the memory:
+ * the kernel then brings in and pins all pages of a guest, which can take
+ * seconds and is done by a thread of its own.
  *
  * All functions are thread-safe, and none is for the data path but
  * vhost_dma_obstacle(). */

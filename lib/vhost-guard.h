@@ -58,8 +58,8 @@ bool vhost_guard_watch(void *start, size_t size, atomic_bool *lost);
 void vhost_guard_unwatch(void *start);
 
 /* Until it is called again in this thread, SIGBUS in it is blamed on
- * connection 'vid' if nothing else is known of the address, or on nobody if
- * 'vid' is -1. */
+ * connection 'vid' if nothing else is known of the address, or on no
+ * connection if 'vid' is -1. */
 void vhost_guard_suspect(int vid);
 
 bool vhost_guard_is_memory(int fd);

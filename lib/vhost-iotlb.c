@@ -19,8 +19,8 @@
 /* Descriptors, available ring, used ring. */
 #define N_PARTS 3
 
-/* At most this many translations are kept.  A guest that has more cannot use any
- * ring. */
+/* At most this many translations are kept.  A guest that has more cannot use
+ * any ring. */
 #define MAX_EXTENTS 65536
 
 /* A part of a ring, by the device's addresses. */
@@ -288,8 +288,7 @@ change_translations(struct vhost_iotlb *iotlb, const struct vhost_message *m,
     }
 }
 
-/* Are there pages of 'part' that follow each other here, and have not the same
- * distance to where they are? */
+/* Are there pages of 'part' that follow each other here, but not in memory? */
 static bool
 is_scattered(const struct vhost_iotlb *iotlb, const struct part *part)
 {

@@ -46,7 +46,8 @@ vhost_mapping_create(const struct rte_vhost_memory *table, const char *owner,
         const struct rte_vhost_mem_region *region = &table->regions[i];
         struct iovec *part = &mapping->parts[mapping->memory.n_regions];
         /* librte_vhost maps files from their beginning. */
-        uint64_t offset = region->host_user_addr - (uintptr_t) region->mmap_addr;
+        uint64_t offset = (region->host_user_addr
+                           - (uintptr_t) region->mmap_addr);
         void *start;
 
         if (mapping->memory.n_regions >= GUEST_MEMORY_MAX_REGIONS) {

@@ -461,7 +461,7 @@ note_grace_period(atomic_uint64_t *n_ended)
     atomic_add_relaxed(n_ended, 1, &n);
 }
 
-/* Frees the pools that nobody uses and that were full before the last grace
+/* Frees the pools that have no user and that were full before the last grace
  * period of the RCU, which this sees to: 'full_since' is the number of the
  * first one that began later, or 0. */
 static void
@@ -492,8 +492,8 @@ sweep(void)
     }
 }
 
-/* Frees the pools that nobody uses, because their memory is needed now.  There
- * can be no grace period, for which the caller would have to quiesce. */
+/* Frees the pools that have no user, because their memory is needed now.
+ * There can be no grace period, for which the caller would have to quiesce. */
 static void
 sweep_now(void)
 {

@@ -39,8 +39,8 @@ vhost_numa_node_of(const void *p)
 }
 
 /* Returns the NUMA node on which most of the 'n' 'addresses' are, or
- * VHOST_NODE_UNKNOWN.  Null pointers do not count, nor do addresses where there
- * is nothing any more.
+ * VHOST_NODE_UNKNOWN.  Null pointers and addresses
+ * without memory do not count.
  *
  * Of a guest, these are its rings.  Its driver has initialized them, so their
  * pages are there; the packet buffers are of the same guest. */

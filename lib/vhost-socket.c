@@ -145,8 +145,8 @@ vhost_socket_check_path(const char *path, char **errp)
     return 0;
 }
 
-/* Makes way for a server socket at 'path': removes a socket that nobody
- * listens on, as a crash leaves one behind.  Anything else is left alone and
+/* Makes way for a server socket at 'path': removes a socket that no
+ * process listens on, as a crash leaves one.  Anything else is left alone and
  * is an error. */
 int
 vhost_socket_remove_stale(const char *path, char **errp)
@@ -192,7 +192,8 @@ vhost_socket_remove_stale(const char *path, char **errp)
                           path, ovs_strerror(error));
         return error;
     }
-    VLOG_INFO("Removed stale vhost socket '%s' (no process listens on it).", path);
+    VLOG_INFO("Removed stale vhost socket '%s' (no process listens on it).",
+              path);
     return 0;
 }
 

@@ -7,10 +7,10 @@
 /* The file system's side of a vhost-user socket: may this path be used, is
  * what lies there a leftover, who may connect.
  *
- * These functions may be called from any thread.  Those that take 'errp' return
- * 0 or a positive errno value; on error they store a message that names the
- * path, what was expected and what to do into '*errp', which the caller must
- * free. */
+ * These functions may be called from any thread.  Those that take 'errp'
+ * return 0 or a positive errno value; on error they store a message that names
+ * the path, what was expected and what to do into '*errp', which the caller
+ * must free. */
 
 #include <stdbool.h>
 

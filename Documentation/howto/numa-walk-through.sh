@@ -34,6 +34,6 @@ ovs-vhost-map
 ovs-vhost-map --output=map.svg
 # [spoil]
 ovs-vsctl set Open_vSwitch . other_config:pmd-cpu-mask=0x2
-# [mend]
+# [fix]
 ovs-vsctl set Open_vSwitch . other_config:pmd-cpu-mask=0x6
 # [end]

@@ -557,11 +557,13 @@ virsh() {
 # name, address and memory, room for a second CPU as in boot(), what it boots,
 # the paths, and a shell.
 domain() {
+    number=$(printf %02x "$(number_of "$1")")
     sed "s,<name>.*<,<name>$1<,
          s,type='kvm',type='$(accelerator | sed s/tcg/qemu/)' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0',
          s,<vcpu>1<,<vcpu current='1'>2<,; s,cpus='0',cpus='0-1',
-         s,\([>']\)4096\([<']\),\1$guest_mb\2,; s,/run/\(openvswitch/\)*,$run/,
-         s,52:54:00:00:\(..\):..,52:54:00:00:\1:$(printf %02x "$(number_of "$1")"),
+         s,\([>']\)4096\([<']\),\1$guest_mb\2,
+         s,/run/\(openvswitch/\)*,$run/,
+         s,52:54:00:00:\(..\):..,52:54:00:00:\1:$number,
          s,<boot dev='hd'/>,<kernel>$guests/vmlinuz</kernel><initrd>$guests/initrd</initrd><cmdline>$(command_line "$1")</cmdline>,
          /<cpu mode/d; /<disk/,/<.disk>/d
          /<console/,/<.console>/d
