@@ -366,7 +366,7 @@ test_unknown_fill(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 VHOST_TEST(test_unknown_fill, "show-unknown-fill",
            "show: what is not known", TEST_DPDK);
 
-/* What is remote, how to mend it, and zero-copy that is not. */
+/* What is remote, how to fix it, and zero-copy that is not. */
 static void
 test_show_remote(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
