@@ -187,9 +187,14 @@ test_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     const char *large = "a region is larger than its file";
     int fd = memfd_create("guest", MFD_CLOEXEC);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int read_only = open("/proc/self/fd/0", O_RDONLY | O_CLOEXEC);
+    int read_only;
+    char *path;
 
     CHECK(fd >= 0 && !ftruncate(fd, 65536));
+    path = xasprintf("/proc/self/fd/%d", fd);
+    read_only = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+    CHECK(read_only >= 0);
     check_memory(1, 1, fd, 65536, 0, NULL);
     check_memory(8, 8, fd, 65536, 0, NULL);
     check_memory(0, 0, fd, 65536, 0, NULL);
