@@ -38,7 +38,8 @@ LAYERS = [
          ('vhost-numa.c, -placement.c', 'what is on which node', 'main')],
         [('netdev-vhost-plugin.c', 'entry point', 'main'),
          ('vhost-config.c', 'Open_vSwitch other_config', 'main'),
-         ('vhost-features.c', 'names of features', 'main')],
+         ('vhost-features.c', 'names of features', 'main'),
+         ('vhost-advice.c', 'what to do about it', 'main')],
     ]),
     ('Session, connection, messages', 'start, suspend, stop, hand back', [
         [('vhost-session.c, -socket.c', 'the socket of a port', 'main event'),
