@@ -258,6 +258,12 @@ transfer() {
 # ports of another flow.
 
 generate() {        # FROM TO COUNT SIZE [DEVICE-NUMBER = 0]
+    set_generator "$@" && in_guest "$1" "
+        echo start > /proc/net/pktgen/pgctrl
+        grep -o 'Result: OK.*' /proc/net/pktgen/eth${5:-0}"
+}
+
+set_generator() {   # as generate
     in_guest "$1" "
         dev=/proc/net/pktgen/eth${5:-0}
         echo 'rem_device_all' > /proc/net/pktgen/kpktgend_0
@@ -268,9 +274,7 @@ generate() {        # FROM TO COUNT SIZE [DEVICE-NUMBER = 0]
                    'udp_src_max 1999' 'flag UDPSRC_RND' 'queue_map_min 0' \
                    \"queue_map_max \$((queues - 1))\"; do
             echo \"\$set\" > \$dev || exit
-        done
-        echo start > /proc/net/pktgen/pgctrl
-        grep -o 'Result: OK.*' \$dev"
+        done"
 }
 
 # fill_rings FROM TO: three times, TO stands still until its ring is full.  The
@@ -279,14 +283,29 @@ generate() {        # FROM TO COUNT SIZE [DEVICE-NUMBER = 0]
 # unless the room is a multiple of 32.
 fill_rings() {
     local n
-    n=$(($(ring_size "$1") + 149))
+    n=$(ring_size "$1")
+    set_generator "$1" "$2" $((n + 149)) 64
     for _ in 1 2 3; do
         kill -STOP "$(cat "$2.pid")" "$(cat vswitchd.pid)"
-        (sleep 0.5; kill -CONT "$(cat vswitchd.pid)") &
-        generate "$1" "$2" $n 64
+        in_guest "$1" 'echo start > /proc/net/pktgen/pgctrl &'
+        wait_until 15 generator_is_stuck "$1" $((n / 2)) $((n + 149)) ||
+            return 1
+        kill -CONT "$(cat vswitchd.pid)"
+        in_guest "$1" 'until grep "Result: OK.*usec" /proc/net/pktgen/eth0; do
+                           sleep 0.05
+                       done'
         kill -CONT "$(cat "$2.pid")"
         in_guest "$2" true || return 1
     done
+}
+
+# Has the packet generator sent more than MIN packets, not all of COUNT, and
+# nothing for a while?
+generator_is_stuck() {  # GUEST MIN COUNT
+    in_guest "$1" "n=\$(grep -o 'pkts-sofar: [0-9]*' /proc/net/pktgen/eth0)
+                   sleep 0.3
+                   grep -q \"\$n \" /proc/net/pktgen/eth0 &&
+                       [ \${n#* } -gt $2 ] && [ \${n#* } -lt $3 ]"
 }
 
 # The entries of each of the guest's rings.
