@@ -190,7 +190,7 @@ class Conversation:
 
 
 def main(seconds, pid, run, port_type, *seeds):
-    bystanders = hostile.Bystanders(run)
+    bystanders = hostile.Bystanders(run, pid)
     bystanders.wait_for_traffic()
     other = Peer(2, f'{run}/other', True, 1)
     victim = Peer(3, f'{run}/victim', port_type == 'client', 1)
