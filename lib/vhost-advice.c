@@ -53,8 +53,8 @@ vhost_advice_add(struct vhost_placement *p)
 
 /* Is the advice on the 'i'th thing that is remote the same as on one before
  * it? */
-bool
-vhost_advice_is_repeated(const struct vhost_placement *p, size_t i)
+static bool
+is_repeated(const struct vhost_placement *p, size_t i)
 {
     const struct vhost_remote *r = p->remotes;
 
@@ -85,7 +85,7 @@ vhost_advice_verdict(const struct vhost_placement *p)
     for (size_t i = 0; i < p->n_remotes; i++) {
         const struct vhost_remote *r = &p->remotes[i];
 
-        if (vhost_advice_is_repeated(p, i)) {
+        if (is_repeated(p, i)) {
             continue;
         }
         ds_put_cstr(&s, separator);
@@ -296,19 +296,19 @@ hugepage_mib(void)
     return size >= MIB ? size / MIB : 2;
 }
 
-/* Returns the file with attribute 'name' of the hugepages of 'node'. */
+/* Returns the file with attribute 'name' of the hugepages of 'node' that have
+ * 'page_mib' MiB. */
 static char *
-hugepages_file(int node, const char *name)
+hugepages_file(int node, uint64_t page_mib, const char *name)
 {
     return xasprintf("/sys/devices/system/node/node%d/hugepages/"
-                     "hugepages-%"PRIu64"kB/%s", node, hugepage_mib() * 1024,
-                     name);
+                     "hugepages-%"PRIu64"kB/%s", node, page_mib * 1024, name);
 }
 
 static uint64_t
-read_hugepages(int node, const char *name)
+read_hugepages(int node, uint64_t page_mib, const char *name)
 {
-    char *path = hugepages_file(node, name);
+    char *path = hugepages_file(node, page_mib, name);
     FILE *stream = fopen(path, "r");
     uint64_t value = 0;
 
@@ -334,7 +334,7 @@ advise_dpdk(const struct vhost_placement *p, struct vhost_remote *r)
     const struct vhost_config *config = vhost_config();
     struct ds command = DS_EMPTY_INITIALIZER;
     struct rte_malloc_socket_stats heap;
-    uint64_t free_pages;
+    uint64_t page_mib, free_pages;
     char *limit = NULL, *mem = NULL;
 
     memset(&heap, 0, sizeof heap);
@@ -344,14 +344,14 @@ advise_dpdk(const struct vhost_placement *p, struct vhost_remote *r)
         return;
     }
 
-    free_pages = read_hugepages(p->node, "free_hugepages");
-    if (free_pages * hugepage_mib() < need_mib) {
-        char *path = hugepages_file(p->node, "nr_hugepages");
+    page_mib = hugepage_mib();
+    free_pages = read_hugepages(p->node, page_mib, "free_hugepages");
+    if (free_pages * page_mib < need_mib) {
+        char *path = hugepages_file(p->node, page_mib, "nr_hugepages");
 
         ds_put_format(&command, "echo %"PRIu64" > %s",
-                      read_hugepages(p->node, "nr_hugepages")
-                      + DIV_ROUND_UP(need_mib, hugepage_mib()) - free_pages,
-                      path);
+                      read_hugepages(p->node, page_mib, "nr_hugepages")
+                      + DIV_ROUND_UP(need_mib, page_mib) - free_pages, path);
         free(path);
     }
     if (config->dpdk_socket_limit) {

@@ -19,7 +19,6 @@
 struct vhost_placement;
 
 void vhost_advice_add(struct vhost_placement *);
-bool vhost_advice_is_repeated(const struct vhost_placement *, size_t i);
 char *vhost_advice_verdict(const struct vhost_placement *);
 
 #endif /* vhost-advice.h */

@@ -74,7 +74,7 @@ vhost_conn_cut_all(struct vhost_session *session)
  * 'device', which vhost_conn_cut_all() returned. */
 void
 vhost_conn_free_all(struct vhost_session *session,
-                         struct vhost_device *device)
+                    struct vhost_device *device)
 {
     struct vhost_conn *conn;
 

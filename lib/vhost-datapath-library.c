@@ -111,8 +111,8 @@ obey_requests(const struct vhost_device *device, struct rte_mbuf **mbufs,
 
 static uint16_t
 library_dequeue(struct vhost_device *device, struct vhost_queue *q,
-            struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
-            struct vhost_counters *counters)
+                struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
+                struct vhost_counters *counters)
 {
     if (!begin_burst(device, q)) {
         return 0;
@@ -125,8 +125,8 @@ library_dequeue(struct vhost_device *device, struct vhost_queue *q,
 
 static uint16_t
 library_enqueue(struct vhost_device *device, struct vhost_queue *q,
-            struct rte_mbuf **mbufs, uint16_t n,
-            struct vhost_counters *counters OVS_UNUSED)
+                struct rte_mbuf **mbufs, uint16_t n,
+                struct vhost_counters *counters OVS_UNUSED)
 {
     if (!begin_burst(device, q)) {
         return 0;
@@ -270,13 +270,13 @@ library_await(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
 
 static void
 library_stop(struct vhost_device *device OVS_UNUSED,
-         struct vhost_queue *q OVS_UNUSED, uint64_t deadline OVS_UNUSED)
+             struct vhost_queue *q OVS_UNUSED, uint64_t deadline OVS_UNUSED)
 {
 }
 
 static void
 library_hand_back(struct vhost_device *device OVS_UNUSED,
-              struct vhost_queue *q OVS_UNUSED)
+                  struct vhost_queue *q OVS_UNUSED)
 {
 }
 
@@ -299,7 +299,7 @@ library_renew_call(struct vhost_device *device, struct vhost_queue *q)
 /* Takes the library's counters by their names. */
 static bool
 library_get_stats(struct vhost_device *device, struct vhost_queue *q,
-              struct vhost_vring_stats *stats)
+                  struct vhost_vring_stats *stats)
 {
     struct rte_vhost_stat_name names[MAX_LIBRARY_STATS];
     struct rte_vhost_stat values[MAX_LIBRARY_STATS];

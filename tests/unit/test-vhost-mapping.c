@@ -82,22 +82,6 @@ test_mapping(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 }
 VHOST_TEST(test_mapping, "zerocopy-mapping", "zero-copy: mappings", 0);
 
-/* Returns how often the guest's memory is mapped. */
-static unsigned int
-count_mappings(void)
-{
-    FILE *stream = fopen("/proc/self/maps", "r");
-    unsigned int n = 0;
-    char line[512];
-
-    CHECK(stream);
-    while (fgets(line, sizeof line, stream)) {
-        n += strstr(line, "memfd:guest") != NULL;
-    }
-    fclose(stream);
-    return n;
-}
-
 static void
 check_no_mapping(const struct rte_vhost_memory *table, const char *expected)
 {

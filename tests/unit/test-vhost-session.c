@@ -428,22 +428,6 @@ test_second_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 VHOST_TEST(test_second_guest, "session-second-guest",
            "session: a second guest", TEST_DPDK);
 
-/* Counts mappings of the stub's guest memory, of which it has one itself. */
-static unsigned int
-count_mappings(void)
-{
-    FILE *stream = fopen("/proc/self/maps", "r");
-    unsigned int n = 0;
-    char line[256];
-
-    CHECK(stream);
-    while (fgets(line, sizeof line, stream)) {
-        n += strstr(line, "memfd:guest") != NULL;
-    }
-    fclose(stream);
-    return n;
-}
-
 /* The guest's memory is mapped, and shown to devices, only if its packets can
  * stay there. */
 static void
@@ -481,6 +465,7 @@ test_zero_copy(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         guest_set_features(vid, cases[i].translates
                            ? UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM : 0);
         guest_set_memory(vid, 1024 * 1024, false);
+        /* The stub has one of them itself. */
         CHECK_INT(count_mappings(), cases[i].obstacle ? 1 : 2);
         guest_start(vid, 1);
         CHECK_STR(vhost_session_zero_copy_obstacle(session),

@@ -83,6 +83,7 @@ void forget_log(void);
 /* Returns the absolute path of file 'name' in the current directory, as a
  * short string that need not be freed. */
 const char *path_of(const char *name);
+unsigned int count_mappings(void);
 
 /* Configuration: pairs of keys and values, ended by NULL. */
 void init_config(const char *key, ...);
