@@ -163,28 +163,6 @@ set_addresses(struct vhost_iotlb *iotlb, const struct vhost_message *m,
              : vring.size);
 }
 
-/* Stores in '*address' what is the front end's 'user_address' here. */
-static bool
-find_address(int vid, uint64_t user_address, uint64_t *address)
-{
-    struct rte_vhost_memory *table;
-    bool found = false;
-
-    if (rte_vhost_get_mem_table(vid, &table)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < table->nregions && !found; i++) {
-        const struct rte_vhost_mem_region *r = &table->regions[i];
-
-        if (user_address - r->guest_user_addr < r->size) {
-            *address = user_address - r->guest_user_addr + r->host_user_addr;
-            found = true;
-        }
-    }
-    free(table);
-    return found;
-}
-
 /* Makes '*extent' what 'm' is about.  Returns false if that is nothing, or
  * translated to nothing. */
 static bool
@@ -196,7 +174,8 @@ make_extent(const struct vhost_message *m, int vid, struct extent *extent)
     extent->start = m->iotlb.iova;
     extent->last = m->iotlb.iova + size - 1;
     if (!size || (m->iotlb.type == VHOST_IOTLB_UPDATE
-                  && !find_address(vid, m->iotlb.uaddr, &address))) {
+                  && !vhost_message_find_address(vid, m->iotlb.uaddr,
+                                                 &address))) {
         return false;
     }
     extent->shift = address - extent->start;

@@ -169,6 +169,30 @@ vhost_message_limit_range(void *message)
     memcpy(payload, &iotlb, sizeof iotlb);
 }
 
+/* Stores in '*address' where we have what the front end of 'vid' has at
+ * 'user_address'.  Returns false if that is not guest memory.  For
+ * librte_vhost's event thread. */
+bool
+vhost_message_find_address(int vid, uint64_t user_address, uint64_t *address)
+{
+    struct rte_vhost_memory *table;
+    bool found = false;
+
+    if (rte_vhost_get_mem_table(vid, &table)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < table->nregions && !found; i++) {
+        const struct rte_vhost_mem_region *r = &table->regions[i];
+
+        if (user_address - r->guest_user_addr < r->size) {
+            *address = user_address - r->guest_user_addr + r->host_user_addr;
+            found = true;
+        }
+    }
+    free(table);
+    return found;
+}
+
 static void
 close_fds(const struct vhost_message *m)
 {
@@ -458,23 +482,14 @@ static const char *
 object_to_translation(const struct vhost_conversation *c,
                       const struct vhost_message *m)
 {
-    struct rte_vhost_memory *table;
-    bool found = false;
+    uint64_t address;
 
     if (!(get_features(c->vid) & UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM)) {
         return "the guest has no IOMMU";
     }
-    if (m->iotlb.type == VHOST_IOTLB_INVALIDATE) {
-        return NULL;
-    }
-    if (m->iotlb.type == VHOST_IOTLB_UPDATE && c->has_memory
-        && !rte_vhost_get_mem_table(c->vid, &table)) {
-        for (uint32_t i = 0; i < table->nregions; i++) {
-            const struct rte_vhost_mem_region *r = &table->regions[i];
-
-            found |= m->iotlb.uaddr - r->guest_user_addr < r->size;
-        }
-        free(table);
-    }
-    return found ? NULL : "it translates to what is not guest memory";
+    return (m->iotlb.type == VHOST_IOTLB_INVALIDATE
+            || (m->iotlb.type == VHOST_IOTLB_UPDATE && c->has_memory
+                && vhost_message_find_address(c->vid, m->iotlb.uaddr,
+                                              &address))
+            ? NULL : "it translates to what is not guest memory");
 }

@@ -128,6 +128,8 @@ void vhost_message_range(const struct vhost_message *, unsigned int *first,
                          unsigned int *n);
 bool vhost_message_stops_ring(const struct vhost_message *);
 void vhost_message_limit_range(void *message);
+bool vhost_message_find_address(int vid, uint64_t user_address,
+                                uint64_t *address);
 
 enum rte_vhost_msg_result vhost_message_refuse(const struct vhost_message *);
 enum rte_vhost_msg_result vhost_message_ignore(const struct vhost_message *);
