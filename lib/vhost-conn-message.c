@@ -26,6 +26,10 @@
 VLOG_DEFINE_THIS_MODULE(vhost_conn_message);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
+/* Of the memory table that librte_vhost has got last, unless it has taken
+ * them.  Used by librte_vhost's event thread only. */
+static struct vhost_message_files table_files;
+
 static void unwatch_memory(struct vhost_conn *);
 
 /* Watches librte_vhost's mappings of 'table', the memory of the guest on
@@ -235,6 +239,7 @@ note_message(struct vhost_conn *conn, const struct vhost_message *m)
 
     switch (m->request) {
     case VHOST_REQUEST_SET_MEM_TABLE:
+        table_files.n = 0;
         if (!rte_vhost_get_mem_table(conn->vid, &table)) {
             watch_memory(conn, table);
             set_memory(conn, table);
@@ -281,6 +286,17 @@ objection_to_message(const struct vhost_conn *conn,
             ? "it contradicts another translation" : NULL);
 }
 
+/* Called before librte_vhost handles 'm', or when a connection has ended if
+ * that is NULL. */
+void
+vhost_conn_close_lost_files(const struct vhost_message *m)
+{
+    if (vhost_message_close_lost_files(&table_files, m)) {
+        VLOG_WARN_RL(&rl, "closed a file of guest memory that could not be "
+                     "mapped");
+    }
+}
+
 /* Called before librte_vhost handles a message. */
 static enum rte_vhost_msg_result
 before_message_cb(int vid, void *message)
@@ -293,6 +309,7 @@ before_message_cb(int vid, void *message)
         return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
     }
     vhost_message_parse(message, &m);
+    vhost_conn_close_lost_files(&m);
     conn->request = m.request;
     conn->call_vring = (m.request == VHOST_REQUEST_SET_VRING_CALL
                         ? m.vring : -1);
@@ -317,6 +334,7 @@ before_message_cb(int vid, void *message)
     vhost_conversation_begin(&conn->conversation, &m);
     suspend_queues(conn, &m);
     if (m.request == VHOST_REQUEST_SET_MEM_TABLE) {
+        vhost_message_note_files(&m, &table_files);
         set_memory(conn, NULL);
         unwatch_memory(conn);
         vhost_guard_suspect(vid);

@@ -171,6 +171,7 @@ destroy_connection_cb(int vid)
         return;
     }
     session = conn->session;
+    vhost_conn_close_lost_files(NULL);
     remove_conn(conn);
 
     vhost_tally_end(&session->tally, vid);

@@ -97,5 +97,6 @@ void vhost_conn_deliver_rarp(struct vhost_conn *, struct vhost_device *);
 /* vhost-conn-message.c. */
 extern const struct rte_vhost_user_extern_ops vhost_conn_message_ops;
 void vhost_conn_release_memory(struct vhost_conn *);
+void vhost_conn_close_lost_files(const struct vhost_message *);
 
 #endif /* vhost-conn.h */

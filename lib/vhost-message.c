@@ -402,6 +402,56 @@ object_to_memory(const struct vhost_conversation *c OVS_UNUSED,
     return NULL;
 }
 
+/* Stores in '*files' the files that come with 'm', which librte_vhost is about
+ * to handle. */
+void
+vhost_message_note_files(const struct vhost_message *m,
+                         struct vhost_message_files *files)
+{
+    files->n = 0;
+    for (unsigned int i = 0; i < m->n_fds; i++) {
+        struct stat s;
+
+        if (!fstat(m->fds[i], &s)) {
+            files->files[files->n].fd = m->fds[i];
+            files->files[files->n].device = s.st_dev;
+            files->files[files->n++].inode = s.st_ino;
+        }
+    }
+}
+
+/* Closes those of 'files' that are still open, although librte_vhost has
+ * failed to handle the message with which they came, and forgets all.  Returns
+ * the number of those closed.
+ *
+ * The same files may have come with another message since then and, as
+ * librte_vhost handles one at a time, only with 'm', or with none if that is
+ * NULL. */
+unsigned int
+vhost_message_close_lost_files(struct vhost_message_files *files,
+                               const struct vhost_message *m)
+{
+    unsigned int n_closed = 0;
+
+    for (unsigned int i = 0; i < files->n; i++) {
+        int fd = files->files[i].fd;
+        bool is_lost;
+        struct stat s;
+
+        is_lost = (!fstat(fd, &s) && s.st_dev == files->files[i].device
+                   && s.st_ino == files->files[i].inode);
+        for (unsigned int j = 0; m && j < m->n_fds; j++) {
+            is_lost = is_lost && m->fds[j] != fd;
+        }
+        if (is_lost) {
+            close(fd);
+            n_closed++;
+        }
+    }
+    files->n = 0;
+    return n_closed;
+}
+
 /* DPDK 22.11 would add the offset twice, and write there. */
 static const char *
 object_to_log(const struct vhost_conversation *c OVS_UNUSED,

@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <linux/vhost_types.h>
 #include <rte_vhost.h>
@@ -118,6 +119,18 @@ struct vhost_conversation {
     bool memory_changes;
 };
 
+/* The files of a memory table that librte_vhost handles, or has failed to
+ * handle.  It then closes all of them but one, of the region that it could not
+ * map: the front end may have cut the file off since we looked at it. */
+struct vhost_message_files {
+    struct {
+        int fd;
+        dev_t device;
+        ino_t inode;
+    } files[VHOST_MESSAGE_MAX_FDS];
+    unsigned int n;
+};
+
 /* All rings of a connection have this many entries at most, together: 128
  * queue pairs with the largest rings of QEMU's.  librte_vhost allocates 40
  * bytes for each. */
@@ -128,6 +141,10 @@ void vhost_message_range(const struct vhost_message *, unsigned int *first,
                          unsigned int *n);
 bool vhost_message_stops_ring(const struct vhost_message *);
 void vhost_message_limit_range(void *message);
+void vhost_message_note_files(const struct vhost_message *,
+                              struct vhost_message_files *);
+unsigned int vhost_message_close_lost_files(struct vhost_message_files *,
+                                            const struct vhost_message *);
 bool vhost_message_find_address(int vid, uint64_t user_address,
                                 uint64_t *address);
 

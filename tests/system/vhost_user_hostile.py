@@ -291,6 +291,31 @@ def file_shrinks_before_a_message(a):
 
 
 @case
+def file_shrinks_during_a_message(a):
+    """It is long enough when it is looked at, but perhaps not any more when
+    librte_vhost looks at it.  With and without waiting for the answer."""
+    done = threading.Event()
+    with opened(memory_file(PAGE)) as fds:
+        def shrink():
+            while not done.is_set():
+                os.ftruncate(fds[0], PAGE)
+                os.ftruncate(fds[0], 0)
+
+        thread = threading.Thread(target=shrink)
+        thread.start()
+        try:
+            for i in range(200):
+                with contextlib.suppress(Error, OSError):
+                    a.attempt(vu.SET_MEM_TABLE,
+                              memory_table((i << 40, PAGE, i << 40, 0)), fds,
+                              i % 2)
+        finally:
+            done.set()
+            thread.join()
+    a.reconnect()
+
+
+@case
 def memory_replaced(a):
     """A new table, of as many regions as before or none, under the rings."""
     restart(a)

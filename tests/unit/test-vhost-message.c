@@ -221,6 +221,41 @@ test_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 VHOST_TEST(test_memory, "message-memory",
            "messages: memory that cannot be mapped", 0);
 
+/* librte_vhost closes all files of a table that it cannot map but one.  What
+ * has come since then, with the number of a closed one, is not ours. */
+static void
+test_lost_files(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_message table = { .n_fds = 4 }, next = { .n_fds = 1 };
+    struct vhost_message_files files;
+    int other;
+
+    for (unsigned int i = 0; i < table.n_fds; i++) {
+        table.fds[i] = memfd_create("guest", MFD_CLOEXEC);
+        CHECK(table.fds[i] >= 0);
+    }
+    vhost_message_note_files(&table, &files);
+    CHECK_INT(files.n, table.n_fds);
+    next.fds[0] = table.fds[3];
+    close(table.fds[0]);
+    other = open("/dev/null", O_RDWR | O_CLOEXEC);
+    CHECK_INT(other, table.fds[0]);
+    close(table.fds[1]);
+    CHECK_INT(vhost_message_close_lost_files(&files, &next), 1);
+    CHECK(is_open(other));
+    CHECK(!is_open(table.fds[1]));
+    CHECK(!is_open(table.fds[2]));
+    CHECK(is_open(next.fds[0]));
+    CHECK_INT(vhost_message_close_lost_files(&files, NULL), 0);
+
+    vhost_message_note_files(&next, &files);
+    CHECK_INT(vhost_message_close_lost_files(&files, NULL), 1);
+    CHECK(!is_open(next.fds[0]));
+    close(other);
+}
+VHOST_TEST(test_lost_files, "message-lost-files",
+           "messages: files that librte_vhost leaves open", 0);
+
 static const char *
 objection_to(struct vhost_conversation *conversation, uint32_t request)
 {
