@@ -8,6 +8,7 @@
 
 #include "vhost-conn.h"
 
+#include <limits.h>
 #include <sys/stat.h>
 
 #include <linux/virtio_config.h>
@@ -26,9 +27,11 @@
 VLOG_DEFINE_THIS_MODULE(vhost_conn_message);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
-/* Of the memory table that librte_vhost has got last, unless it has taken
- * them.  Used by librte_vhost's event thread only. */
+/* The files of the memory table that librte_vhost has got last, unless it has
+ * taken them, and the socket that they came from.  Used by librte_vhost's
+ * event thread only. */
 static struct vhost_message_files table_files;
+static char table_path[PATH_MAX];
 
 static void unwatch_memory(struct vhost_conn *);
 
@@ -60,7 +63,8 @@ static void
 unwatch_memory(struct vhost_conn *conn)
 {
     while (conn->n_watched) {
-        vhost_guard_unwatch(conn->watched[--conn->n_watched].iov_base);
+        vhost_guard_unwatch(conn->watched[--conn->n_watched].iov_base,
+                            &vhost_guard_lost[conn->vid]);
     }
 }
 
@@ -68,7 +72,8 @@ static void
 unwatch_log(struct vhost_conn *conn)
 {
     if (conn->watched_log.iov_base) {
-        vhost_guard_unwatch(conn->watched_log.iov_base);
+        vhost_guard_unwatch(conn->watched_log.iov_base,
+                            &vhost_guard_lost[conn->vid]);
     }
     conn->watched_log = (struct iovec) { .iov_base = NULL };
 }
@@ -292,8 +297,8 @@ void
 vhost_conn_close_lost_files(const struct vhost_message *m)
 {
     if (vhost_message_close_lost_files(&table_files, m)) {
-        VLOG_WARN_RL(&rl, "closed a file of guest memory that could not be "
-                     "mapped");
+        VLOG_WARN_RL(&rl, "vHost Device '%s': closed a file of guest memory "
+                     "that could not be mapped", table_path);
     }
 }
 
@@ -335,8 +340,8 @@ before_message_cb(int vid, void *message)
     suspend_queues(conn, &m);
     if (m.request == VHOST_REQUEST_SET_MEM_TABLE) {
         vhost_message_note_files(&m, &table_files);
+        ovs_strlcpy(table_path, conn->session->path, sizeof table_path);
         set_memory(conn, NULL);
-        unwatch_memory(conn);
         vhost_guard_suspect(vid);
     } else if (m.request == VHOST_REQUEST_IOTLB_MSG) {
         vhost_message_limit_range(message);

@@ -35,8 +35,14 @@ atomic_bool vhost_guard_lost[RTE_MAX_VHOST_DEVICE];
 static __thread volatile int suspect
     __attribute__((tls_model("initial-exec")));
 
-static struct sigaction other_action;
+static struct sigaction other_sigbus, other_sigsegv;
 static uintptr_t page_size;
+
+/* Pages put where nothing was mapped now, or 0.  The signal handler adds
+ * some, vhost_guard_unwatch() removes them. */
+#define MAX_PLACED 4096
+static atomic_uintptr_t placed[MAX_PLACED];
+static atomic_uint n_placed;
 
 /* Mappings that are watched.  Written with 'watched_mutex' held, read by the
  * signal handler.  'version' is odd while the rest changes. */
@@ -91,7 +97,53 @@ contains(struct watched *w, const void *p, atomic_bool **lost)
     return (uintptr_t) p - start < size;
 }
 
-/* Returns the flag to be set if the memory at 'p' is lost, or NULL. */
+/* Puts an empty page at 'p', where nothing is mapped.  Does nothing but return
+ * true if another thread was faster. */
+static bool
+place_page(void *p)
+{
+    void *page = (void *) ((uintptr_t) p & ~(page_size - 1));
+
+    if (mmap(page, page_size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
+             -1, 0) != page) {
+        return errno == EEXIST;
+    }
+    for (unsigned int i = 0; i < MAX_PLACED; i++) {
+        uintptr_t none = 0;
+
+        if (atomic_compare_exchange_strong(&placed[i], &none,
+                                           (uintptr_t) page)) {
+            unsigned int orig;
+
+            atomic_add(&n_placed, 1, &orig);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Removes the pages that place_page() put into the 'size' bytes at 'start'. */
+static void
+remove_placed(uintptr_t start, size_t size)
+{
+    unsigned int n, orig;
+
+    atomic_read(&n_placed, &n);
+    for (unsigned int i = 0; n && i < MAX_PLACED; i++) {
+        uintptr_t page;
+
+        atomic_read(&placed[i], &page);
+        if (page && page - start < size) {
+            munmap((void *) page, page_size);
+            atomic_store(&placed[i], 0);
+            atomic_sub(&n_placed, 1, &orig);
+        }
+    }
+}
+
+/* Returns the flag to be set if the memory at 'p', which is watched, is lost,
+ * or NULL. */
 static atomic_bool *
 owner_of(const void *p)
 {
@@ -105,23 +157,59 @@ owner_of(const void *p)
             return lost;
         }
     }
-    return suspect ? &vhost_guard_lost[suspect - 1] : NULL;
+    return NULL;
 }
 
 static void
 handle_sigbus(int sig, siginfo_t *info, void *context OVS_UNUSED)
 {
-    atomic_bool *lost = (info->si_code == BUS_ADRERR
-                         ? owner_of(info->si_addr) : NULL);
+    atomic_bool *lost = NULL;
     int error = errno;
 
+    if (info->si_code == BUS_ADRERR) {
+        lost = owner_of(info->si_addr);
+        if (!lost && suspect) {
+            lost = &vhost_guard_lost[suspect - 1];
+        }
+    }
     if (lost && replace_page(info->si_addr)) {
         atomic_store_relaxed(lost, true);
     } else {
         /* Not ours: the access is repeated, with the effect it always had. */
-        sigaction(sig, &other_action, NULL);
+        sigaction(sig, &other_sigbus, NULL);
     }
     errno = error;
+}
+
+static void
+handle_sigsegv(int sig, siginfo_t *info, void *context OVS_UNUSED)
+{
+    atomic_bool *lost = (info->si_code == SEGV_MAPERR
+                         ? owner_of(info->si_addr) : NULL);
+    int error = errno;
+
+    if (lost && place_page(info->si_addr)) {
+        atomic_store_relaxed(lost, true);
+    } else {
+        sigaction(sig, &other_sigsegv, NULL);   /* As above. */
+    }
+    errno = error;
+}
+
+static void
+install(int sig, void (*handler)(int, siginfo_t *, void *),
+        struct sigaction *other)
+{
+    struct sigaction action = {
+        .sa_sigaction = handler,
+        .sa_flags = SA_SIGINFO | SA_RESTART,
+    };
+
+    sigemptyset(&action.sa_mask);
+    if (sigaction(sig, &action, other)) {
+        VLOG_ERR("cannot guard against guests that shrink their memory "
+                 "(%s)", ovs_strerror(errno));
+    }
 }
 
 void
@@ -130,17 +218,9 @@ vhost_guard_init(void)
     static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
 
     if (ovsthread_once_start(&once)) {
-        struct sigaction action = {
-            .sa_sigaction = handle_sigbus,
-            .sa_flags = SA_SIGINFO | SA_RESTART,
-        };
-
         page_size = sysconf(_SC_PAGESIZE);
-        sigemptyset(&action.sa_mask);
-        if (sigaction(SIGBUS, &action, &other_action)) {
-            VLOG_ERR("cannot guard against guests that shrink their memory "
-                     "(%s)", ovs_strerror(errno));
-        }
+        install(SIGBUS, handle_sigbus, &other_sigbus);
+        install(SIGSEGV, handle_sigsegv, &other_sigsegv);
         ovsthread_once_done(&once);
     }
 }
@@ -168,6 +248,29 @@ set_watched(struct watched *w, uintptr_t start, size_t size, atomic_bool *lost)
     atomic_store_explicit(&w->version, version + 2, memory_order_release);
 }
 
+/* Forgets what is watched among the 'size' bytes at 'start', where there is a
+ * new mapping: it is gone. */
+static void
+forget_overlapping(uintptr_t start, size_t size)
+    OVS_REQUIRES(watched_mutex)
+{
+    unsigned int end;
+
+    atomic_read_relaxed(&watched_end, &end);
+    for (unsigned int i = 0; i < end; i++) {
+        uintptr_t other;
+        size_t other_size;
+
+        atomic_read_relaxed(&watched[i].size, &other_size);
+        atomic_read_relaxed(&watched[i].start, &other);
+        if (other_size && (other - start < size
+                           || start - other < other_size)) {
+            set_watched(&watched[i], 0, 0, NULL);
+            remove_placed(other, other_size);
+        }
+    }
+}
+
 /* From now on until vhost_guard_unwatch(), sets '*lost' if an access to the
  * 'size' bytes at 'start' fails.  No thread may access them afterwards.
  * Returns false if too many mappings are watched already. */
@@ -177,6 +280,7 @@ vhost_guard_watch(void *start, size_t size, atomic_bool *lost)
     unsigned int i, end;
 
     ovs_mutex_lock(&watched_mutex);
+    forget_overlapping((uintptr_t) start, size);
     atomic_read_relaxed(&watched_end, &end);
     for (i = 0; i < MAX_WATCHED; i++) {
         size_t other;
@@ -193,21 +297,26 @@ vhost_guard_watch(void *start, size_t size, atomic_bool *lost)
     return i < MAX_WATCHED;
 }
 
+/* Ends vhost_guard_watch() for the mapping that was at 'start' and whose loss
+ * sets '*lost'. */
 void
-vhost_guard_unwatch(void *start)
+vhost_guard_unwatch(void *start, atomic_bool *lost)
 {
     unsigned int end;
 
     ovs_mutex_lock(&watched_mutex);
     atomic_read_relaxed(&watched_end, &end);
     for (unsigned int i = 0; i < end; i++) {
+        atomic_bool *other_lost;
         uintptr_t other;
         size_t size;
 
         atomic_read_relaxed(&watched[i].size, &size);
         atomic_read_relaxed(&watched[i].start, &other);
-        if (size && other == (uintptr_t) start) {
+        atomic_read_relaxed(&watched[i].lost, &other_lost);
+        if (size && other == (uintptr_t) start && other_lost == lost) {
             set_watched(&watched[i], 0, 0, NULL);
+            remove_placed(other, size);
             break;
         }
     }

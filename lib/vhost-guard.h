@@ -26,7 +26,13 @@
  * thread that handles the message says for which connection it does: see
  * vhost_guard_suspect().
  *
- * Any other SIGBUS ends the process, as without us.
+ * While librte_vhost replaces a guest's memory, a burst of its data path may
+ * wait for its lock.  If the library fails in the middle, it has unmapped the
+ * old memory, and the burst continues in what was there: SIGSEGV in a mapping
+ * that is watched until the replacement is known to have succeeded, or the
+ * connection ends, is handled as SIGBUS is.
+ *
+ * Any other of these signals ends the process, as without us.
  *
  *
  * File descriptors for notifications
@@ -55,7 +61,7 @@ extern atomic_bool vhost_guard_lost[RTE_MAX_VHOST_DEVICE];
 
 void vhost_guard_init(void);
 bool vhost_guard_watch(void *start, size_t size, atomic_bool *lost);
-void vhost_guard_unwatch(void *start);
+void vhost_guard_unwatch(void *start, atomic_bool *lost);
 
 /* Until it is called again in this thread, SIGBUS in it is blamed on
  * connection 'vid' if nothing else is known of the address, or on no

@@ -17,7 +17,7 @@ static void
 destroy(struct vhost_mapping *mapping)
 {
     for (unsigned int i = 0; i < mapping->memory.n_regions; i++) {
-        vhost_guard_unwatch(mapping->parts[i].iov_base);
+        vhost_guard_unwatch(mapping->parts[i].iov_base, &mapping->lost);
         munmap(mapping->parts[i].iov_base, mapping->parts[i].iov_len);
     }
     free(mapping->owner);

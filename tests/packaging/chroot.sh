@@ -75,7 +75,7 @@ in_chroot() {
     # The children of unshare: one.
     pid=$(< "$run/$1.pid")
     pid=$(< "/proc/$pid/task/$pid/children")
-    nsenter --target "${pid% }" --mount --pid \
+    nsenter --target "${pid% }" --mount --pid --root \
         env -i HOME=/ LC_ALL=C DEBIAN_FRONTEND=noninteractive \
         PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
         chroot "${options[@]}" "$run/$1" "${@:2}"
