@@ -38,7 +38,7 @@ static __thread volatile int suspect
 static struct sigaction other_sigbus, other_sigsegv;
 static uintptr_t page_size;
 
-/* Pages put where nothing was mapped now, or 0.  The signal handler adds
+/* Pages put where nothing was mapped, or 0.  The signal handler adds
  * some, vhost_guard_unwatch() removes them. */
 #define MAX_PLACED 4096
 static atomic_uintptr_t placed[MAX_PLACED];
