@@ -39,6 +39,9 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-datapath-native.c \
 	tests/unit/test-vhost-device.c \
 	tests/unit/test-vhost-dma.c \
+	tests/unit/test-vhost-features.c \
+	tests/unit/test-vhost-grace.c \
+	tests/unit/test-vhost-guard.c \
 	tests/unit/test-vhost-hold.c \
 	tests/unit/test-vhost-iotlb.c \
 	tests/unit/test-vhost-loop.c \
@@ -58,6 +61,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-rxtx-offload.c \
 	tests/unit/test-vhost-rxtx.c \
 	tests/unit/test-vhost-session.c \
+	tests/unit/test-vhost-show-text.c \
 	tests/unit/test-vhost-show.c \
 	tests/unit/test-vhost-socket.c \
 	tests/unit/test-vhost-stats.c \
@@ -99,6 +103,7 @@ tests_test_vhost_LDFLAGS = \
 	-Wl,--wrap=rte_get_tsc_hz \
 	-Wl,--wrap=rte_mempool_free \
 	-Wl,--wrap=rte_pktmbuf_pool_create \
+	-Wl,--wrap=rte_version \
 	-Wl,--wrap=rte_vfio_container_dma_map \
 	-Wl,--wrap=rte_vfio_container_dma_unmap \
 	-Wl,--wrap=time_msec \

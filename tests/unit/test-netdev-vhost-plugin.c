@@ -8,7 +8,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+
+#include <rte_version.h>
 
 #include "netdev-plugin.h"
 #include "netdev-provider.h"
@@ -18,6 +21,56 @@
 #include "test-vhost.h"
 #include "util.h"
 #include "vhost-compat.h"
+
+/* The DPDK that runs: the linker replaces rte_version() (see
+ * tests/unit/automake.mk). */
+static const char *running;
+
+const char *__real_rte_version(void);
+const char *__wrap_rte_version(void);
+
+const char *
+__wrap_rte_version(void)
+{
+    return running ? running : __real_rte_version();
+}
+
+/* The plugin takes the series of DPDK that it was built with. */
+static void
+test_versions(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    static const char *const tested[] = VHOST_TESTED_DPDK;
+    char *series = xasprintf("DPDK %d.%02d.", RTE_VER_YEAR, RTE_VER_MONTH);
+    char *other = xasprintf("%s99", series);
+    char *error = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(tested); i++) {
+        if (!strncmp(tested[i], series, strlen(series))) {
+            running = tested[i];
+            CHECK_INT(ovs_netdev_plugin.init(&error), 0);
+        }
+    }
+    CHECK_NOT_LOGGED("was not tested");
+    running = other;
+    CHECK_INT(ovs_netdev_plugin.init(&error), 0);
+    CHECK_LOGGED("the plugin was not tested with DPDK ");
+    CHECK_STR(error, NULL);
+    free(other);
+
+    running = "DPDK 1.02.3";
+    CHECK_INT(ovs_netdev_plugin.init(&error), EINVAL);
+    CHECK_HAS(error, "N and runs with DPDK 1.02.3: build it with the DPDK");
+    free(error);
+
+    /* A series is not another one that begins alike. */
+    other = xasprintf("DPDK %d.%02d1.0", RTE_VER_YEAR, RTE_VER_MONTH);
+    running = other;
+    CHECK_INT(ovs_netdev_plugin.init(&error), EINVAL);
+    free(error);
+    free(other);
+    free(series);
+}
+VHOST_TEST(test_versions, "plugin-versions", "plugin: versions of DPDK", 0);
 
 static char *
 dump_mempool(const struct netdev *netdev)

@@ -5,9 +5,12 @@
 #undef NDEBUG
 
 #include <limits.h>
+#include <string.h>
 #include <pthread.h>
 
+#include <rte_cycles.h>
 #include <rte_mbuf.h>
+#include <rte_mempool.h>
 
 #include "dp-packet.h"
 #include "meter-fixture.h"
@@ -17,8 +20,85 @@
 #include "test-vhost.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-meter.h"
 #include "vhost-policer.h"
 #include "vhost-qos.h"
+
+/* Lets packets pass whose first byte is odd, and notes the time. */
+static bool
+is_odd(void *nowp, const struct rte_mbuf *mbuf, uint64_t now)
+{
+    uint64_t *last = nowp;
+
+    CHECK(now >= *last);
+    *last = now;
+    return *rte_pktmbuf_mtod(mbuf, const uint8_t *) & 1;
+}
+
+/* Are the 'n' mbufs all among the 'm' others? */
+static bool
+are_among(struct rte_mbuf **mbufs, int n, struct rte_mbuf **others, int m)
+{
+    for (int i = 0; i < n; i++) {
+        int j = 0;
+
+        while (j < m && others[j] != mbufs[i]) {
+            j++;
+        }
+        if (j == m) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What passes keeps its order, the rest is freed, and time does not go
+ * back. */
+static void
+test_run(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct rte_mbuf *mbufs[NETDEV_MAX_BURST], *all[9], *even[5], *again[5];
+    struct vhost_meter meter;
+    uint64_t now = 0;
+
+    init_packets();
+    memset(&meter, 0xff, sizeof meter);
+    vhost_meter_init(&meter);
+    CHECK_INT(vhost_meter_run(&meter, is_odd, &now, mbufs, 0), 0);
+    CHECK(!now && meter.now);
+
+    make_burst(mbufs, 9, 0, 0);
+    memcpy(all, mbufs, sizeof all);
+    for (int i = 0; i < 5; i++) {
+        even[i] = all[2 * i];
+    }
+    CHECK_INT(vhost_meter_run(&meter, is_odd, &now, mbufs, 9), 4);
+    for (int i = 0; i < 4; i++) {
+        CHECK(mbufs[i] == all[2 * i + 1]);
+    }
+    CHECK_INT(rte_mempool_in_use_count(mbufs[0]->pool), 4);
+
+    /* This thread's cache gives it those that were freed last. */
+    make_burst(again, 5, 0, 0);
+    CHECK(are_among(even, 5, again, 5));
+    rte_pktmbuf_free_bulk(again, 5);
+    rte_pktmbuf_free_bulk(mbufs, 4);
+    CHECK_INT(now, meter.now);
+
+    /* The clock of another socket was ahead. */
+    meter.now += rte_get_tsc_hz() * 3600;
+    for (int i = 0; i < 3; i++) {
+        make_burst(mbufs, 1, 0, i);
+        rte_pktmbuf_free_bulk(mbufs, vhost_meter_run(&meter, is_odd, &now,
+                                                     mbufs, 1));
+        CHECK_INT(now, meter.now);
+    }
+    CHECK(now > rte_rdtsc());
+    check_packets();
+}
+VHOST_TEST(test_run, "meter-run", "QoS: meter", TEST_DPDK);
+
+/* Several threads. */
 
 #define RATE 12500000           /* Bytes per second, and in a burst. */
 #define RATE_STRING "12500000"

@@ -8,9 +8,56 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <rte_vhost.h>
+
+#include "port-fixture.h"
+#include "stub-rte-vhost.h"
 #include "test-vhost.h"
+#include "netdev-provider.h"
 #include "util.h"
 #include "vhost-numa.h"
+
+/* Where most of some addresses are. */
+static void
+test_most(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    static const int nodes[] = { 2, 1, 1, 2, 1, -1, VHOST_MAX_NODES };
+    struct netdev *netdev = open_client("vhu0", path_of("s0"));
+    const void *rings[ARRAY_SIZE(nodes)], *some[4];
+    int vid = guest_connect(path_of("s0"));
+
+    for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
+        struct rte_vhost_vring vring;
+
+        guest_set_node(vid, i, nodes[i]);
+        guest_set_vring(vid, i, true);
+        CHECK(!rte_vhost_get_vhost_vring(vid, i, &vring));
+        rings[i] = vring.desc;
+    }
+    CHECK_INT(vhost_numa_node_of(NULL), VHOST_NODE_UNKNOWN);
+    CHECK_INT(vhost_numa_node_of(&nodes), VHOST_NODE_UNKNOWN);
+    CHECK_INT(vhost_numa_node_of(rings[0]), 2);
+    CHECK_INT(vhost_numa_node_of(rings[5]), VHOST_NODE_UNKNOWN);
+
+    CHECK_INT(vhost_numa_node_of_most(rings, 0), VHOST_NODE_UNKNOWN);
+    CHECK_INT(vhost_numa_node_of_most(rings, 1), 2);
+    CHECK_INT(vhost_numa_node_of_most(rings, 2), 2);
+    CHECK_INT(vhost_numa_node_of_most(rings, 3), 1);
+    CHECK_INT(vhost_numa_node_of_most(rings, ARRAY_SIZE(rings)), 1);
+
+    /* What has no answer has no vote. */
+    some[0] = NULL;
+    some[1] = rings[5];
+    some[2] = rings[6];
+    some[3] = rings[0];
+    CHECK_INT(vhost_numa_node_of_most(some, 3), VHOST_NODE_UNKNOWN);
+    CHECK_INT(vhost_numa_node_of_most(some, 4), 2);
+
+    guest_disconnect(vid);
+    netdev_close(netdev);
+    check_all_closed();
+}
+VHOST_TEST(test_most, "numa-most", "NUMA: node of most addresses", TEST_DPDK);
 
 /* Pages that a guest has not touched must stay away. */
 static void
