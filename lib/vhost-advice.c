@@ -14,9 +14,9 @@
 #include <rte_malloc.h>
 #include <rte_memory.h>
 
-#include "bitmap.h"
 #include "openvswitch/dynamic-string.h"
 #include "ovs-numa.h"
+#include "sset.h"
 #include "util.h"
 #include "vhost-config.h"
 #include "vhost-numa.h"
@@ -28,8 +28,6 @@
 #define LIBRARY_BYTES (16 * MIB)
 
 static void advise_pmd(const struct vhost_placement *, struct vhost_remote *);
-static void advise_guest(const struct vhost_placement *,
-                         struct vhost_remote *);
 static void advise_dpdk(const struct vhost_placement *,
                         struct vhost_remote *);
 
@@ -37,34 +35,21 @@ static void advise_dpdk(const struct vhost_placement *,
 void
 vhost_advice_add(struct vhost_placement *p)
 {
-    static void (*const advisers[VHOST_N_REMOTES])
-        (const struct vhost_placement *, struct vhost_remote *) = {
-        [VHOST_REMOTE_PMD] = advise_pmd,
-        [VHOST_REMOTE_MBUFS] = advise_dpdk,
-        [VHOST_REMOTE_MEMORY] = advise_guest,
-        [VHOST_REMOTE_RINGS] = advise_guest,
-        [VHOST_REMOTE_LIBRARY] = advise_dpdk,
-    };
-
     for (size_t i = 0; i < p->n_remotes; i++) {
-        advisers[p->remotes[i].kind](p, &p->remotes[i]);
-    }
-}
+        struct vhost_remote *r = &p->remotes[i];
 
-/* Is the advice on the 'i'th thing that is remote the same as on one before
- * it? */
-static bool
-is_repeated(const struct vhost_placement *p, size_t i)
-{
-    const struct vhost_remote *r = p->remotes;
-
-    for (size_t j = 0; j < i; j++) {
-        if (nullable_string_is_equal(r[j].command, r[i].command)
-            && nullable_string_is_equal(r[j].hint, r[i].hint)) {
-            return true;
+        if (r->kind == VHOST_REMOTE_PMD) {
+            advise_pmd(p, r);
+        } else if (r->kind == VHOST_REMOTE_MEMORY
+                   || r->kind == VHOST_REMOTE_RINGS) {
+            r->hint = xasprintf(
+                "start the guest with its memory bound to node %d (numactl "
+                "--membind=%d; QEMU's host-nodes=%d,policy=bind; libvirt's "
+                "<numatune>)", p->node, p->node, p->node);
+        } else {
+            advise_dpdk(p, r);
         }
     }
-    return false;
 }
 
 /* Returns "local", or in one line what of 'p' is remote and how to fix it.
@@ -72,6 +57,7 @@ is_repeated(const struct vhost_placement *p, size_t i)
 char *
 vhost_advice_verdict(const struct vhost_placement *p)
 {
+    struct sset given = SSET_INITIALIZER(&given);
     const char *separator = "; to fix: ";
     struct ds s = DS_EMPTY_INITIALIZER;
 
@@ -84,88 +70,34 @@ vhost_advice_verdict(const struct vhost_placement *p)
     }
     for (size_t i = 0; i < p->n_remotes; i++) {
         const struct vhost_remote *r = &p->remotes[i];
+        char *advice = xasprintf(r->command && r->hint ? "%s (%s)" : "%s%s",
+                                 r->command ? r->command : "",
+                                 r->hint ? r->hint : "");
 
-        if (is_repeated(p, i)) {
-            continue;
+        if (sset_add(&given, advice)) {         /* Each once. */
+            ds_put_format(&s, "%s%s", separator, advice);
+            separator = "; ";
         }
-        ds_put_cstr(&s, separator);
-        if (r->command) {
-            ds_put_cstr(&s, r->command);
-        }
-        if (r->hint) {
-            ds_put_format(&s, r->command ? " (%s)" : "%s", r->hint);
-        }
-        separator = "; ";
+        free(advice);
     }
+    sset_destroy(&given);
     return ds_steal_cstr(&s);
 }
 
-/* Returns 'word' so that a shell takes it for one word, quoted only if needed.
- * The caller must free the string. */
-static char *
-quote_for_shell(const char *word)
-{
-    struct ds s = DS_EMPTY_INITIALIZER;
-
-    if (word[0] && !word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                      "abcdefghijklmnopqrstuvwxyz"
-                                      "0123456789%+,-./:=@_")]) {
-        return xstrdup(word);
-    }
-    ds_put_char(&s, '\'');
-    for (const char *p = word; *p; p++) {
-        if (*p == '\'') {
-            ds_put_cstr(&s, "'\\''");
-        } else {
-            ds_put_char(&s, *p);
-        }
-    }
-    ds_put_char(&s, '\'');
-    return ds_steal_cstr(&s);
-}
-
+/* Appends 'word' to 's' so that a shell takes it for one word, quoted only if
+ * needed. */
 static void
-advise_guest(const struct vhost_placement *p, struct vhost_remote *r)
+put_shell_word(struct ds *s, const char *word)
 {
-    r->hint = xasprintf("start the guest with its memory bound to node %d "
-                        "(numactl --membind=%d; QEMU's "
-                        "host-nodes=%d,policy=bind; libvirt's <numatune>)",
-                        p->node, p->node, p->node);
-}
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        "abcdefghijklmnopqrstuvwxyz0123456789%+,-./:=@_";
+    const char *quote = word[0] && !word[strspn(word, plain)] ? "" : "'";
 
-/* Adds the set bits of 'mask', a hexadecimal number, to 'cpus', a bitmap. */
-static void
-add_cpus_in_mask(unsigned long *cpus, const char *mask)
-{
-    struct ovs_numa_dump *dump = ovs_numa_dump_cores_with_cmask(mask);
-    const struct ovs_numa_info_core *core;
-
-    FOR_EACH_CORE_ON_DUMP (core, dump) {
-        bitmap_set1(cpus, core->core_id);
+    ds_put_cstr(s, quote);
+    for (; *word; word++) {
+        ds_put_format(s, *word == '\'' ? "'\\'%c" : "%c", *word);
     }
-    ovs_numa_dump_destroy(dump);
-}
-
-/* Returns the bitmap 'cpus' of 'n' bits as a hexadecimal number. */
-static char *
-format_cpu_mask(const unsigned long *cpus, int n)
-{
-    struct ds s = DS_EMPTY_INITIALIZER;
-
-    ds_put_cstr(&s, "0x");
-    for (int digit = (n - 1) / 4; digit >= 0; digit--) {
-        unsigned int value = 0;
-
-        for (int bit = 3; bit >= 0; bit--) {
-            int cpu = digit * 4 + bit;
-
-            value = value << 1 | (cpu < n && bitmap_is_set(cpus, cpu));
-        }
-        if (value || s.length > 2) {
-            ds_put_format(&s, "%x", value);
-        }
-    }
-    return ds_steal_cstr(&s);
+    ds_put_cstr(s, quote);
 }
 
 /* Returns other_config:pmd-cpu-mask with a further CPU of 'node', or NULL if
@@ -175,42 +107,36 @@ extend_cpu_mask(int node, bool *has_pmd)
 {
     int main_cpu = rte_lcore_to_cpu_id(rte_get_main_lcore());
     const char *mask = vhost_config()->pmd_cpu_mask;
-    int n_cpus = ovs_numa_get_largest_core_id() + 1;
-    unsigned long *cpus = bitmap_allocate(n_cpus);
-    const struct ovs_numa_info_core *core;
-    struct ovs_numa_dump *dump;
-    char *extended = NULL;
+    unsigned int n_cpus = ovs_numa_get_largest_core_id() + 1;
+    size_t n_bytes = DIV_ROUND_UP(n_cpus, 8);
+    struct ds extended = DS_EMPTY_INITIALIZER;
+    struct ovs_numa_dump *pmds;
     int best = -1;
+    void *cpus;
 
-    if (mask && !mask[0]) {
-        mask = NULL;
+    *has_pmd = !mask || !mask[0];       /* Without a mask, each node has. */
+    if (*has_pmd) {
+        return NULL;
     }
-    if (mask) {
-        add_cpus_in_mask(cpus, mask);
-    }
-    /* Without a mask, each node has a PMD. */
-    *has_pmd = !mask;
-    dump = ovs_numa_dump_cores_on_numa(node);
-    if (dump) {
-        FOR_EACH_CORE_ON_DUMP (core, dump) {
-            int cpu = core->core_id;
+    cpus = xzalloc(n_bytes);
+    pmds = ovs_numa_dump_cores_with_cmask(mask);
+    for (unsigned int cpu = 0; cpu < n_cpus; cpu++) {
+        int cpu_node = ovs_numa_get_numa_id(cpu);
 
-            /* The lowest; that of the main thread only as a last resort. */
-            if (bitmap_is_set(cpus, cpu)) {
-                *has_pmd = true;
-            } else if (best < 0 || best == main_cpu
-                       || (cpu < best && cpu != main_cpu)) {
-                best = cpu;
-            }
+        if (ovs_numa_dump_contains_core(pmds, cpu_node, cpu)) {
+            bitwise_put1(cpus, n_bytes, cpu);
+            *has_pmd |= cpu_node == node;
+        } else if (cpu_node == node && (best < 0 || best == main_cpu)) {
+            best = cpu;         /* That of the main thread as a last resort. */
         }
-        ovs_numa_dump_destroy(dump);
     }
-    if (best >= 0 && mask) {
-        bitmap_set1(cpus, best);
-        extended = format_cpu_mask(cpus, n_cpus);
+    if (best >= 0) {
+        bitwise_put1(cpus, n_bytes, best);
+        ds_put_hex(&extended, cpus, n_bytes);
     }
-    bitmap_free(cpus);
-    return extended;
+    ovs_numa_dump_destroy(pmds);
+    free(cpus);
+    return best >= 0 ? ds_steal_cstr(&extended) : NULL;
 }
 
 static void
@@ -229,11 +155,12 @@ advise_pmd(const struct vhost_placement *p, struct vhost_remote *r)
         r->command = xasprintf("ovs-vsctl set Open_vSwitch . "
                                "other_config:pmd-cpu-mask=%s", mask);
     } else if (has_pmd) {
-        char *port = quote_for_shell(p->port);
+        struct ds command = DS_EMPTY_INITIALIZER;
 
-        r->command = xasprintf("ovs-vsctl remove Interface %s other_config "
-                               "pmd-rxq-affinity", port);
-        free(port);
+        ds_put_cstr(&command, "ovs-vsctl remove Interface ");
+        put_shell_word(&command, p->port);
+        ds_put_cstr(&command, " other_config pmd-rxq-affinity");
+        r->command = ds_steal_cstr(&command);
         r->hint = xasprintf("if that is not set, the PMDs of node %d are "
                             "isolated: give it another one with "
                             "pmd-cpu-mask%s%s", p->node, mask ? "=" : "",
@@ -245,81 +172,83 @@ advise_pmd(const struct vhost_placement *p, struct vhost_remote *r)
     free(mask);
 }
 
-/* Returns 'list', numbers of MiB for each node, with 'mib' for 'node'; or NULL
- * if it has as much already, or if 'may_lack' and it has none for 'node'. */
-static char *
-raise_in_list(const char *list, int node, uint64_t mib, bool may_lack)
+/* Appends "other_config:KEY=LIST" to 's': 'list', the MiB of each node, with
+ * 'mib' for 'node'.  Appends nothing if 'list' is NULL or has as much already,
+ * or if it has 0 and that means 'unlimited'. */
+static void
+put_raised(struct ds *s, const char *key, const char *list, int node,
+           uint64_t mib, bool unlimited)
 {
-    char *copy = xstrdup(list), *rest = copy;
-    struct ds s = DS_EMPTY_INITIALIZER;
+    size_t length = s->length;
     bool raised = false;
 
-    for (int i = 0; i <= node || rest; i++) {
-        const char *entry = strsep(&rest, ",");
-        uint64_t value = entry ? strtoull(entry, NULL, 10) : 0;
+    ds_put_format(s, " other_config:%s=", key);
+    for (int i = 0; list && (i <= node || *list); i++) {
+        uint64_t value = strtoull(list, NULL, 10);
 
-        if (i == node && value < mib && (value || !may_lack)) {
+        if (i == node && value < mib && (value || !unlimited)) {
             value = mib;
             raised = true;
         }
-        ds_put_format(&s, "%s%"PRIu64, i ? "," : "", value);
+        ds_put_format(s, "%s%"PRIu64, i ? "," : "", value);
+        list += strcspn(list, ",");
+        list += *list == ',';
     }
-    free(copy);
     if (!raised) {
-        ds_destroy(&s);
-        return NULL;
+        ds_truncate(s, length);
     }
-    return ds_steal_cstr(&s);
 }
 
 /* DPDK has a list of memory segments for each node and size of pages that the
- * kernel knows.  Empty lists are of sizes that it cannot get. */
+ * kernel knows.  Empty lists are of sizes that it cannot get.  Stores the
+ * smallest size of the others. */
 static int
 note_page_size(const struct rte_memseg_list *list, void *size_)
 {
     uint64_t *size = size_;
 
-    if (!list->external && list->memseg_arr.count
-        && (!*size || list->page_sz < *size)) {
-        *size = list->page_sz;
+    if (!list->external && list->memseg_arr.count) {
+        *size = MIN(*size, list->page_sz);
     }
     return 0;
 }
 
-/* Returns the smallest size of the hugepages that DPDK uses, in MiB. */
+/* Returns the number in file 'name' of 'directory', or 0. */
 static uint64_t
-hugepage_mib(void)
+read_number(const char *directory, const char *name)
 {
-    uint64_t size = 0;
-
-    rte_memseg_list_walk(note_page_size, &size);
-    return size >= MIB ? size / MIB : 2;
-}
-
-/* Returns the file with attribute 'name' of the hugepages of 'node' that have
- * 'page_mib' MiB. */
-static char *
-hugepages_file(int node, uint64_t page_mib, const char *name)
-{
-    return xasprintf("/sys/devices/system/node/node%d/hugepages/"
-                     "hugepages-%"PRIu64"kB/%s", node, page_mib * 1024, name);
-}
-
-static uint64_t
-read_hugepages(int node, uint64_t page_mib, const char *name)
-{
-    char *path = hugepages_file(node, page_mib, name);
+    char *path = xasprintf("%s/%s", directory, name);
     FILE *stream = fopen(path, "r");
     uint64_t value = 0;
 
     if (stream) {
-        if (fscanf(stream, "%"SCNu64, &value) != 1) {
-            value = 0;
-        }
+        ignore(fscanf(stream, "%"SCNu64, &value));
         fclose(stream);
     }
     free(path);
     return value;
+}
+
+/* Appends to 's' the command that lets the kernel have 'mib' MiB in free
+ * hugepages on 'node', of the size that DPDK uses, unless it has. */
+static void
+put_hugepages(struct ds *s, int node, uint64_t mib)
+{
+    uint64_t size = UINT64_MAX, n_free, n_needed;
+    char *directory;
+
+    rte_memseg_list_walk(note_page_size, &size);
+    size = size >= MIB && size != UINT64_MAX ? size : 2 * MIB;
+    directory = xasprintf("/sys/devices/system/node/node%d/hugepages/"
+                          "hugepages-%"PRIu64"kB", node, size / 1024);
+    n_free = read_number(directory, "free_hugepages");
+    n_needed = DIV_ROUND_UP(mib, size / MIB);
+    if (n_free < n_needed) {
+        ds_put_format(s, "echo %"PRIu64" > %s/nr_hugepages",
+                      read_number(directory, "nr_hugepages") + n_needed
+                      - n_free, directory);
+    }
+    free(directory);
 }
 
 /* DPDK had no memory on the guest's node, for the mbufs or for librte_vhost.
@@ -327,56 +256,34 @@ read_hugepages(int node, uint64_t page_mib, const char *name)
 static void
 advise_dpdk(const struct vhost_placement *p, struct vhost_remote *r)
 {
-    bool need_mbufs = (p->pool_missing
-                       || vhost_placement_is_remote(p, p->pool_node));
-    uint64_t need = LIBRARY_BYTES + (need_mbufs ? p->pool_bytes : 0);
+    uint64_t need = LIBRARY_BYTES
+                    + (p->pool_missing
+                       || vhost_placement_is_remote(p, p->pool_node)
+                       ? p->pool_bytes : 0);
     uint64_t need_mib = ROUND_UP(need, 64 * MIB) / MIB;
     const struct vhost_config *config = vhost_config();
+    struct rte_malloc_socket_stats heap = { .greatest_free_size = 0 };
     struct ds command = DS_EMPTY_INITIALIZER;
-    struct rte_malloc_socket_stats heap;
-    uint64_t page_mib, free_pages;
-    char *limit = NULL, *mem = NULL;
+    struct ds settings = DS_EMPTY_INITIALIZER;
 
-    memset(&heap, 0, sizeof heap);
     rte_malloc_get_socket_stats(p->node, &heap);
     if (heap.greatest_free_size >= need) {
         r->hint = xstrdup("reconnect the guest: there is memory now");
         return;
     }
 
-    page_mib = hugepage_mib();
-    free_pages = read_hugepages(p->node, page_mib, "free_hugepages");
-    if (free_pages * page_mib < need_mib) {
-        char *path = hugepages_file(p->node, page_mib, "nr_hugepages");
-
-        ds_put_format(&command, "echo %"PRIu64" > %s",
-                      read_hugepages(p->node, page_mib, "nr_hugepages")
-                      + DIV_ROUND_UP(need_mib, page_mib) - free_pages, path);
-        free(path);
+    put_hugepages(&command, p->node, need_mib);
+    put_raised(&settings, "dpdk-socket-mem", config->dpdk_socket_mem,
+               p->node, need_mib, false);
+    put_raised(&settings, "dpdk-socket-limit", config->dpdk_socket_limit,
+               p->node, heap.heap_totalsz_bytes / MIB + need_mib, true);
+    if (settings.length) {
+        ds_put_format(&command, "%sovs-vsctl set Open_vSwitch .%s",
+                      command.length ? " && " : "", ds_cstr(&settings));
     }
-    if (config->dpdk_socket_limit) {
-        /* An entry of 0, or none, is no limit. */
-        limit = raise_in_list(config->dpdk_socket_limit, p->node,
-                              heap.heap_totalsz_bytes / MIB + need_mib, true);
-    }
-    if (config->dpdk_socket_mem) {
-        mem = raise_in_list(config->dpdk_socket_mem, p->node, need_mib, false);
-    }
-    if (limit || mem) {
-        ds_put_format(&command, "%sovs-vsctl set Open_vSwitch .",
-                      command.length ? " && " : "");
-        if (mem) {
-            ds_put_format(&command, " other_config:dpdk-socket-mem=%s", mem);
-        }
-        if (limit) {
-            ds_put_format(&command, " other_config:dpdk-socket-limit=%s",
-                          limit);
-        }
-    }
-    r->hint = xasprintf("%s%s", limit || mem ? "restart ovs-vswitchd"
-                                             : "reconnect the guest",
+    r->hint = xasprintf("%s%s", settings.length ? "restart ovs-vswitchd"
+                                                : "reconnect the guest",
                         command.length ? " afterwards" : "");
     r->command = command.length ? ds_steal_cstr(&command) : NULL;
-    free(limit);
-    free(mem);
+    ds_destroy(&settings);
 }

@@ -16,30 +16,30 @@
 #include "vhost-device.h"
 #include "vhost-message.h"
 
-/* Descriptors, available ring, used ring. */
+/* The parts of a ring: descriptor table, available ring, used ring. */
 #define N_PARTS 3
 
 /* At most this many translations are kept.  A guest that has more cannot use
- * any ring. */
+ * any virtqueue. */
 #define MAX_EXTENTS 65536
 
-/* A part of a ring, by the device's addresses. */
+/* The IOVAs of a part of a ring. */
 struct part {
     uint64_t start;
     uint64_t size;
 };
 
-/* Addresses of the device that are translated alike. */
+/* A contiguous range of IOVAs whose translation is contiguous, too. */
 struct extent {
     uint64_t start;
-    uint64_t last;              /* The last address, not the next one. */
-    uint64_t shift;             /* What to add, for an address of ours. */
+    uint64_t last;              /* Inclusive. */
+    uint64_t shift;             /* Added to an IOVA: address in our mapping. */
 };
 
 struct vhost_iotlb {
-    struct extent *extents;     /* In the order of their addresses. */
+    struct extent *extents;     /* Sorted, without overlap. */
     size_t n_extents, allocated;
-    bool overflow;              /* Were there too many? */
+    bool overflow;              /* Were there more than MAX_EXTENTS? */
 
     bool packed;
     unsigned int n_vrings;      /* Up to the last one that has addresses. */
@@ -87,7 +87,7 @@ vhost_iotlb_consider(struct vhost_iotlb **iotlbp,
         }
         break;
     case VHOST_REQUEST_SET_MEM_TABLE:
-        /* The library forgets them, too. */
+        /* librte_vhost flushes its IOTLB, too. */
         if (iotlb) {
             iotlb->n_extents = 0;
             iotlb->overflow = false;
@@ -134,8 +134,9 @@ vhost_iotlb_objection(const struct vhost_iotlb *iotlb, unsigned int vring)
             ? "its pages are not contiguous" : NULL);
 }
 
-/* Virtio 1.2, 2.7 and 2.8.  The parts of a packed ring other than its
- * descriptors are small, and aligned: they are in one page. */
+/* Sets the sizes of the parts of virtqueue 'vring', whose ring has 'n'
+ * entries: virtio 1.2, 2.7 and 2.8.  Both event suppression structures of a
+ * packed ring have 4 bytes, aligned to 4, and so cannot cross a page. */
 static void
 set_size(struct vhost_iotlb *iotlb, unsigned int vring, uint64_t n)
 {
@@ -163,8 +164,9 @@ set_addresses(struct vhost_iotlb *iotlb, const struct vhost_message *m,
              : vring.size);
 }
 
-/* Makes '*extent' what 'm' is about.  Returns false if that is nothing, or
- * translated to nothing. */
+/* Sets '*extent' to the IOVAs that 'm', an IOTLB message, is about.  Returns
+ * false if there are none, or if 'm' translates them to an address outside of
+ * guest memory. */
 static bool
 make_extent(const struct vhost_message *m, int vid, struct extent *extent)
 {
@@ -182,7 +184,7 @@ make_extent(const struct vhost_message *m, int vid, struct extent *extent)
     return true;
 }
 
-/* Returns the place of the first extent that does not end before 'address'. */
+/* Returns the index of the first extent that ends at or after 'address'. */
 static size_t
 find_extent(const struct vhost_iotlb *iotlb, uint64_t address)
 {
@@ -217,8 +219,8 @@ insert_extent(struct vhost_iotlb *iotlb, size_t i, struct extent extent)
     iotlb->n_extents++;
 }
 
-/* Forgets the translations from 'start' to 'last', and returns where such ones
- * would be. */
+/* Removes the translations of 'start' to 'last', inclusive.  Returns the index
+ * at which an extent for this range would have to be inserted. */
 static size_t
 cut_extents(struct vhost_iotlb *iotlb, uint64_t start, uint64_t last)
 {
@@ -267,7 +269,8 @@ change_translations(struct vhost_iotlb *iotlb, const struct vhost_message *m,
     }
 }
 
-/* Are there pages of 'part' that follow each other here, but not in memory? */
+/* Are there two pages of 'part' with contiguous IOVAs that are not contiguous
+ * in memory?  Pages without a translation do not count. */
 static bool
 is_scattered(const struct vhost_iotlb *iotlb, const struct part *part)
 {
@@ -275,7 +278,7 @@ is_scattered(const struct vhost_iotlb *iotlb, const struct part *part)
     size_t i = find_extent(iotlb, part->start);
 
     if (!part->size || last < part->start) {
-        return false;           /* librte_vhost refuses it. */
+        return false;           /* librte_vhost refuses such a ring. */
     }
     for (; (i + 1 < iotlb->n_extents
             && iotlb->extents[i + 1].start <= last); i++) {
@@ -289,6 +292,7 @@ is_scattered(const struct vhost_iotlb *iotlb, const struct part *part)
     return false;
 }
 
+/* Checks whether any part of virtqueue 'vring' is scattered. */
 static void
 review(struct vhost_iotlb *iotlb, unsigned int vring)
 {

@@ -4,43 +4,45 @@
 #ifndef VHOST_IOTLB_H
 #define VHOST_IOTLB_H 1
 
-/* Where a guest with an IOMMU has its rings.
+/* The IOTLB: are the rings of a guest with an IOMMU contiguous in memory?
  *
- * The addresses of rings are then the device's (VIRTIO_F_ACCESS_PLATFORM,
- * virtio 1.2, 6.), and the front end tells, page by page, where that is
- * (VHOST_USER_IOTLB_MSG).  librte_vhost takes pages that follow each other
- * there for pages that follow each other in memory.  Linux allocates rings
- * page by page, so that the pages of a larger one may be anywhere:
- * librte_vhost would read and write what is beside the first.
+ * With VIRTIO_F_ACCESS_PLATFORM (virtio 1.2, 6), a ring's addresses are I/O
+ * virtual addresses (IOVAs).  The front end sends the translations, usually
+ * one per page, in VHOST_USER_IOTLB_MSG.
  *
- * So all translations are kept here, too, as librte_vhost keeps them: over a
- * new address of a ring, and until the front end invalidates them.  A
- * virtqueue cannot be used while one of its parts (descriptors, available
- * ring, used ring) is scattered.
+ * librte_vhost takes a range of IOVAs to be contiguous in memory.  It need not
+ * be: Linux may allocate a ring that is larger than a page from scattered
+ * pages.  The library would then access whatever follows the first page.
  *
- * All functions are called by the thread that handles the connection's
- * messages, while no burst of the guest's runs. */
+ * So a copy of all translations is kept here.  As in librte_vhost, they stay
+ * valid until the front end invalidates them, even if a ring gets other
+ * addresses.  A virtqueue is not used while one of its parts (descriptor
+ * table, available ring, used ring) is scattered.
+ *
+ * All functions are for librte_vhost's event thread, while no burst on the
+ * guest's queues is under way.  vhost_iotlb_destroy() is also for the thread
+ * that closes the session. */
 
 #include <stdbool.h>
 
 struct vhost_iotlb;
 struct vhost_message;
 
-/* Considers 'm' of connection 'vid', which librte_vhost has obeyed.  '*iotlb'
- * is a null pointer before the first, made as soon as the guest has an IOMMU,
- * and the caller's to destroy. */
+/* Updates '*iotlb' after librte_vhost has handled 'm' of connection 'vid'.
+ * '*iotlb' is NULL at first, and allocated when it is needed: once the guest
+ * has negotiated VIRTIO_F_ACCESS_PLATFORM.  The caller must destroy it. */
 void vhost_iotlb_consider(struct vhost_iotlb **iotlb,
                           const struct vhost_message *m, int vid);
 void vhost_iotlb_destroy(struct vhost_iotlb *);
 
-/* Does 'm' of connection 'vid', which librte_vhost has not seen yet, translate
- * what is translated to something else?  librte_vhost would use either.
- * 'iotlb' may be null. */
+/* Does 'm' of connection 'vid', which librte_vhost has not handled yet,
+ * translate an IOVA to another address than a translation that is still valid?
+ * librte_vhost might then use either.  'iotlb' may be NULL. */
 bool vhost_iotlb_contradicts(const struct vhost_iotlb *iotlb,
                              const struct vhost_message *m, int vid);
 
-/* Why the virtqueue cannot be used, or a null pointer if it can.  'iotlb' may
- * be null. */
+/* Returns why virtqueue 'vring' cannot be used, or NULL if it can.  'iotlb'
+ * may be NULL. */
 const char *vhost_iotlb_objection(const struct vhost_iotlb *iotlb,
                                   unsigned int vring);
 

@@ -16,7 +16,7 @@
 
 #include "util.h"
 
-/* Pages that a census asks for. */
+/* At most this many pages are in the sample of a census. */
 #define MAX_SAMPLE 64
 
 static bool can_trust_mincore(int fd);
@@ -24,8 +24,9 @@ static bool can_trust_mincore(int fd);
 /* Returns the NUMA node of the page at address 'p', which must be mapped, or
  * VHOST_NODE_UNKNOWN.
  *
- * A page that is not there yet is brought in by the question, on the node
- * that its memory policy says: ask only for memory that is in use. */
+ * get_mempolicy() faults the page in if it is not present, and so allocates it
+ * on the node that the memory policy selects: call this only for memory that
+ * is in use. */
 int
 vhost_numa_node_of(const void *p)
 {
@@ -39,11 +40,11 @@ vhost_numa_node_of(const void *p)
 }
 
 /* Returns the NUMA node on which most of the 'n' 'addresses' are, or
- * VHOST_NODE_UNKNOWN.  Null pointers and addresses
- * without memory do not count.
+ * VHOST_NODE_UNKNOWN.  Null pointers, and addresses whose node is unknown, do
+ * not count.
  *
- * Of a guest, these are its rings.  Its driver has initialized them, so their
- * pages are there; the packet buffers are of the same guest. */
+ * Callers pass the rings of a guest.  Its driver has initialized them, so that
+ * their pages are present.  They stand for the guest's packet buffers. */
 int
 vhost_numa_node_of_most(const void *const addresses[], size_t n)
 {
@@ -63,30 +64,34 @@ vhost_numa_node_of_most(const void *const addresses[], size_t n)
     return best;
 }
 
-/* Finds out on which nodes the pages of the 'size' bytes at 'p' are, a shared
- * mapping of the file 'fd', by asking for some of them, evenly spread.
+/* Takes a sample of the pages of the 'size' bytes at 'p', a shared mapping of
+ * guest memory from the file 'fd', evenly spaced, and counts them by node in
+ * '*census'.
  *
- * The pages are the guest's.  One that it never touched is on no node yet, and
- * it is not for us to choose one by bringing the page in.  move_pages() does
- * not, but it goes by our own page tables: for a page that we never touched it
- * has no answer (-ENOENT), although the guest may well use it.  For such a
- * page vhost_numa_node_of() has one, provided that the page is there, which
- * one of two things tells:
+ * A page that the guest has not touched is not allocated yet.  It must not be
+ * allocated here either, because that would choose its node.  move_pages()
+ * does not fault pages in, but it looks only at the page tables of this
+ * process: for a page that the switch has not accessed it returns -ENOENT,
+ * although the guest may use the page.  get_mempolicy() has the answer for
+ * such a page, but would allocate a missing one.  So it is asked only if the
+ * page is known to be allocated:
  *
- *     - the file has as many blocks as its size asks for, that is, all of its
- *       pages: the usual case, memory that was allocated in advance;
+ *     - The file has all of its blocks: guest memory was preallocated, which
+ *       is the usual case.
  *
- *     - mincore() says so.  It looks into the page cache of files in ordinary
- *       pages, but for hugetlbfs again only into our page tables.
+ *     - Or mincore() says that the page is resident.  For tmpfs it looks at
+ *       the page cache.  For hugetlbfs it, too, looks only at the page tables
+ *       of this process.
  *
- * Other pages are left out.  In hugetlbfs these may be pages of the guest's
- * that we never touched: none of them ever held a packet for us. */
+ * The node of other pages stays unknown.  In hugetlbfs, the guest may use some
+ * of them, but the switch has never accessed these: no packet was ever in
+ * them. */
 void
 vhost_numa_count_pages(const void *p, size_t size, int fd,
                        struct vhost_numa_census *census)
 {
     const size_t small_page = sysconf(_SC_PAGESIZE);
-    bool all_there, ask_mincore;
+    bool preallocated, ask_mincore;
     void *pages[MAX_SAMPLE];
     int nodes[MAX_SAMPLE];
     struct stat s;
@@ -97,8 +102,8 @@ vhost_numa_count_pages(const void *p, size_t size, int fd,
         return;
     }
     census->page_size = s.st_blksize;
-    all_there = s.st_blocks * UINT64_C(512) >= s.st_size;
-    ask_mincore = !all_there && can_trust_mincore(fd);
+    preallocated = s.st_blocks * UINT64_C(512) >= s.st_size;
+    ask_mincore = !preallocated && can_trust_mincore(fd);
 
     step = (census->page_size
             * DIV_ROUND_UP(DIV_ROUND_UP(size, census->page_size), MAX_SAMPLE));
@@ -114,7 +119,7 @@ vhost_numa_count_pages(const void *p, size_t size, int fd,
         unsigned char resident = 0;
 
         if (nodes[i] < 0
-            && (all_there
+            && (preallocated
                 || (ask_mincore && !mincore(pages[i], small_page, &resident)
                     && resident & 1))) {
             nodes[i] = vhost_numa_node_of(pages[i]);
@@ -126,7 +131,8 @@ vhost_numa_count_pages(const void *p, size_t size, int fd,
     }
 }
 
-/* To those who may not write to 'fd', mincore() says that all is there. */
+/* Is mincore() reliable for a mapping of 'fd'?  If this process may not write
+ * to the file, it reports all pages as resident. */
 static bool
 can_trust_mincore(int fd)
 {

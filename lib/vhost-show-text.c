@@ -181,7 +181,9 @@ put_queue(struct ds *s, const struct json *queue)
         ds_put_format(s, "CPU %"PRId64" (node %s)", get_number(queue, "cpu"),
                       format_number(queue, "cpu_node", node));
     }
-    ds_chomp(s, ' ');
+    while (ds_chomp(s, ' ')) {
+        continue;
+    }
     ds_put_char(s, '\n');
 }
 

@@ -22,11 +22,12 @@
 
 VLOG_DEFINE_THIS_MODULE(vhost_socket);
 
-/* How long librte_vhost may wait for the rest of a message, and for room for
- * its answer, in ms.  A front end that keeps to the rules sends a message as a
- * whole and reads each answer.  Only in post-copy live migration, it has to do
- * something in between: from the first such connection on, all are waited for
- * as long as that may take. */
+/* Socket timeouts, in ms: how long librte_vhost may block in the middle of
+ * receiving a message, and in sending a reply.  A conforming front end sends a
+ * message as a whole and reads each reply.  Only post-copy live migration
+ * makes it do something in between.  As soon as a connection may use
+ * post-copy, POSTCOPY_TIMEOUT therefore replaces RECEIVE_TIMEOUT, for all
+ * connections. */
 #define RECEIVE_TIMEOUT 20
 #define POSTCOPY_TIMEOUT 100
 #define SEND_TIMEOUT 1
@@ -36,7 +37,8 @@ static atomic_bool has_postcopy;
 static int check_directory(const char *path, char **errp);
 static int probe_listener(int fd, const char *path);
 
-/* Returns a number that no file descriptor of this process reaches. */
+/* Returns a number that is greater than any file descriptor of this
+ * process. */
 static int
 get_max_fds(void)
 {
@@ -53,9 +55,9 @@ get_max_fds(void)
     return n ? n : sysconf(_SC_OPEN_MAX);
 }
 
-/* Is 'fd' a connected stream socket that waits? */
+/* Is 'fd' a connected Unix stream socket in blocking mode? */
 static bool
-is_waiting_connection(int fd)
+is_blocking_connection(int fd)
 {
     struct sockaddr_un peer;
     socklen_t len;
@@ -77,16 +79,17 @@ is_waiting_connection(int fd)
             && !getpeername(fd, (struct sockaddr *) &peer, &len));
 }
 
-/* Makes sure that librte_vhost, which has one thread for all sockets, does not
- * wait long for the other end of a connection.  Returns how many connections
- * there are.
+/* Sets the timeouts of all connections, so that none of them can block
+ * librte_vhost's event thread, which serves all sockets, for long.  Returns
+ * the number of connections.  'postcopy' says whether the latest one may use
+ * post-copy live migration.
  *
- * The library does not tell which file descriptor is a connection's, and of
- * what can be asked, the front end chooses more than one should think: what a
- * client's socket is connected to has the name that the front end bound it to,
- * before it was moved or linked to where the switch finds it; and a front end
- * may send us sockets of its own.  So this takes all connected Unix sockets
- * that would wait.  Those of Open vSwitch's own do not. */
+ * librte_vhost does not tell which file descriptor belongs to a connection.
+ * Nor can it be found by its address, which the front end controls: the peer
+ * address of a client's connection is the path that the front end has bound,
+ * and may have renamed or linked since.  A front end can also pass sockets of
+ * its own to the switch.  So the timeouts are set for all connected Unix
+ * stream sockets in blocking mode.  Open vSwitch's own are non-blocking. */
 int
 vhost_socket_limit_waiting(bool postcopy)
 {
@@ -104,7 +107,7 @@ vhost_socket_limit_waiting(bool postcopy)
         receive.tv_usec = POSTCOPY_TIMEOUT * 1000;
     }
     for (int fd = 0; fd < max_fds; fd++) {
-        if (is_waiting_connection(fd)
+        if (is_blocking_connection(fd)
             && !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive,
                            sizeof receive)
             && !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send)) {
@@ -114,8 +117,8 @@ vhost_socket_limit_waiting(bool postcopy)
     return n;
 }
 
-/* Checks that 'path' can name a vhost-user socket.  librte_vhost cuts a path
- * that is too long without a word, so that must be found here. */
+/* Checks that 'path' can be that of a vhost-user socket.  librte_vhost
+ * silently truncates a path that is too long, so this is checked here. */
 int
 vhost_socket_check_path(const char *path, char **errp)
 {
@@ -131,7 +134,7 @@ vhost_socket_check_path(const char *path, char **errp)
                           "absolute path (it must start with \"/\")", path);
         return EINVAL;
     } else if (!strncmp(path, "/dev/vduse/", 11)) {
-        /* It would be one for librte_vhost since 23.07. */
+        /* Since DPDK 23.07, librte_vhost would create a VDUSE device. */
         *errp = xasprintf("vhost socket path \"%s\" is not that of a socket: "
                           "VDUSE devices are not supported", path);
         return EINVAL;
@@ -145,9 +148,9 @@ vhost_socket_check_path(const char *path, char **errp)
     return 0;
 }
 
-/* Makes way for a server socket at 'path': removes a socket that no
- * process listens on, as a crash leaves one.  Anything else is left alone and
- * is an error. */
+/* Prepares 'path' for a server socket: removes a stale socket, on which no
+ * process listens, such as a crash leaves behind.  Anything else at 'path' is
+ * left alone, and an error. */
 int
 vhost_socket_remove_stale(const char *path, char **errp)
 {
@@ -221,7 +224,8 @@ vhost_socket_set_access(const char *path,
     return 0;
 }
 
-/* Checks that the directory of 'path' is there and lets us create files. */
+/* Checks that the directory of 'path' exists and that this process may create
+ * files in it. */
 static int
 check_directory(const char *path, char **errp)
 {
@@ -237,9 +241,9 @@ check_directory(const char *path, char **errp)
     return error;
 }
 
-/* Finds out whether somebody listens on the stream socket at 'path' without
- * disturbing them: connecting with 'fd', a datagram socket, fails with
- * EPROTOTYPE if the socket is alive and with ECONNREFUSED if not. */
+/* Finds out whether a process listens on the stream socket at 'path', without
+ * connecting to it.  Connecting 'fd', a datagram socket, fails with EPROTOTYPE
+ * if one does, and with ECONNREFUSED if none does.  Returns that error. */
 static int
 probe_listener(int fd, const char *path)
 {

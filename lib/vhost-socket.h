@@ -4,8 +4,8 @@
 #ifndef VHOST_SOCKET_H
 #define VHOST_SOCKET_H 1
 
-/* The file system's side of a vhost-user socket: may this path be used, is
- * what lies there a leftover, who may connect.
+/* What librte_vhost does not do for a vhost-user socket: checking its path,
+ * removing a stale socket, setting owner and permissions, and timeouts.
  *
  * These functions may be called from any thread.  Those that take 'errp'
  * return 0 or a positive errno value; on error they store a message that names

@@ -4,6 +4,7 @@ dist_noinst_SCRIPTS += tests/lint/lint.sh
 # See "make docs-check".
 EXTRA_DIST += \
 	tests/lint/check-reference.py \
+	tests/lint/structure.py \
 	tests/lint/style.py \
 	tests/lint/words
 

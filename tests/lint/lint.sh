@@ -61,11 +61,17 @@ licences() {
 }
 check git licences
 
-# Lines, files, functions, words.
+# Lines, functions, words.
 style() {
     python3 "$top/tests/lint/style.py" "$top"
 }
 check style style
+
+# Files: tests for each of lib/, and their length.
+structure() {
+    python3 "$top/tests/lint/structure.py" "$top"
+}
+check structure structure
 
 # Python.
 mapfile -t python < <(

@@ -16,7 +16,6 @@ import subprocess
 import sys
 
 MAX_COLUMNS = 79
-MAX_FILE = 800                  # Lines.
 MAX_FUNCTION = 60               # Lines, from its type to the closing brace.
 
 SOURCE = re.compile(r'(lib|tests|utilities)/.*\.(c|h|py|sh)$'
@@ -71,11 +70,9 @@ def check_lines(name, lines):
             yield i, '%d columns, of %d' % (len(line), MAX_COLUMNS)
 
 
-def check_size(lines):
-    """A file of lib/, and its functions, which start behind an empty line or
-    a comment and have their braces in the first column."""
-    if len(lines) > MAX_FILE:
-        yield len(lines) - 1, '%d lines, of %d' % (len(lines), MAX_FILE)
+def check_functions(lines):
+    """The functions of a file of lib/, which start behind an empty line or a
+    comment and have their braces in the first column."""
     start = 0
     for i, line in enumerate(lines):
         if not line or line.endswith('*/') or line.startswith('#'):
@@ -127,7 +124,7 @@ def main(srcdir, *files):
         lines = text.split('\n')[:-1]
         found = list(check_lines(name, lines))
         if LIB.match(name):
-            found += check_size(lines)
+            found += check_functions(lines)
         if WORDED.match(name):
             for line, word, what in check_words(text, words):
                 counts[word] += 1

@@ -7,41 +7,77 @@ include tests/unit/plugins/automake.mk
 check_PROGRAMS += tests/test-vhost
 tests_test_vhost_SOURCES = \
 	lib/netdev-vhost-plugin.c \
+	tests/unit/meter-fixture.c \
+	tests/unit/meter-fixture.h \
 	tests/unit/native-fixture.c \
 	tests/unit/native-fixture.h \
+	tests/unit/placement-fixture.c \
+	tests/unit/placement-fixture.h \
+	tests/unit/port-fixture.c \
+	tests/unit/port-fixture.h \
+	tests/unit/rxtx-fixture.c \
+	tests/unit/rxtx-fixture.h \
 	tests/unit/session-fixture.c \
 	tests/unit/session-fixture.h \
 	tests/unit/stub-memory.c \
 	tests/unit/stub-memory.h \
+	tests/unit/stub-rte-vhost-guest.c \
+	tests/unit/stub-rte-vhost-private.h \
+	tests/unit/stub-rte-vhost-rings.c \
 	tests/unit/stub-rte-vhost.c \
 	tests/unit/stub-rte-vhost.h \
 	tests/unit/test-guest-memory.c \
+	tests/unit/test-netdev-vhost-plugin.c \
+	tests/unit/test-netdev-vhost.c \
+	tests/unit/test-vhost-advice.c \
 	tests/unit/test-vhost-config.c \
+	tests/unit/test-vhost-conn-message.c \
+	tests/unit/test-vhost-conn.c \
+	tests/unit/test-vhost-datapath-library.c \
+	tests/unit/test-vhost-datapath-native-rx.c \
+	tests/unit/test-vhost-datapath-native-tx.c \
 	tests/unit/test-vhost-datapath-native.c \
+	tests/unit/test-vhost-device.c \
 	tests/unit/test-vhost-dma.c \
+	tests/unit/test-vhost-features.c \
+	tests/unit/test-vhost-grace.c \
 	tests/unit/test-vhost-guard.c \
+	tests/unit/test-vhost-hold.c \
 	tests/unit/test-vhost-iotlb.c \
 	tests/unit/test-vhost-loop.c \
 	tests/unit/test-vhost-mapping.c \
 	tests/unit/test-vhost-mempool.c \
 	tests/unit/test-vhost-message.c \
+	tests/unit/test-vhost-meter.c \
+	tests/unit/test-vhost-numa.c \
 	tests/unit/test-vhost-offload.c \
 	tests/unit/test-vhost-placement.c \
+	tests/unit/test-vhost-policer.c \
+	tests/unit/test-vhost-port-qos.c \
+	tests/unit/test-vhost-port-status.c \
 	tests/unit/test-vhost-port.c \
+	tests/unit/test-vhost-ports.c \
 	tests/unit/test-vhost-qos.c \
+	tests/unit/test-vhost-rxtx-offload.c \
 	tests/unit/test-vhost-rxtx.c \
 	tests/unit/test-vhost-session.c \
+	tests/unit/test-vhost-show-text.c \
 	tests/unit/test-vhost-show.c \
 	tests/unit/test-vhost-socket.c \
+	tests/unit/test-vhost-stats.c \
 	tests/unit/test-vhost-supply.c \
 	tests/unit/test-vhost-tally.c \
 	tests/unit/test-vhost-zerocopy.c \
 	tests/unit/test-vhost.c \
 	tests/unit/test-vhost.h \
 	tests/unit/test-virtq-hostile.c \
+	tests/unit/test-virtq-packed.c \
+	tests/unit/test-virtq-split.c \
 	tests/unit/test-virtq.c \
 	tests/unit/virtq-driver.c \
-	tests/unit/virtq-driver.h
+	tests/unit/virtq-driver.h \
+	tests/unit/virtq-fixture.c \
+	tests/unit/virtq-fixture.h
 tests_test_vhost_LDADD = \
 	lib/libnetdevvhost.la \
 	openvswitch/lib/libopenvswitch.la \
@@ -67,6 +103,7 @@ tests_test_vhost_LDFLAGS = \
 	-Wl,--wrap=rte_get_tsc_hz \
 	-Wl,--wrap=rte_mempool_free \
 	-Wl,--wrap=rte_pktmbuf_pool_create \
+	-Wl,--wrap=rte_version \
 	-Wl,--wrap=rte_vfio_container_dma_map \
 	-Wl,--wrap=rte_vfio_container_dma_unmap \
 	-Wl,--wrap=time_msec \

@@ -23,15 +23,11 @@
 #include "vhost-mapping.h"
 #include "vhost-zerocopy.h"
 
-#define WRAP_BIT (1 << VRING_PACKED_EVENT_F_WRAP_CTR)
-
 /* A device with one virtqueue, of a connection that never gets further. */
 const struct vhost_datapath *const native = &vhost_datapath_native;
 static struct netdev *netdev;
 struct vhost_mempool *pool;
 int test_vid, callfd;
-struct guest guest;
-struct driver driver;
 struct vhost_device device;
 struct vhost_queue *q;
 struct vhost_counters counters;
@@ -183,6 +179,44 @@ receive_one(unsigned int number, uint32_t len)
     rte_pktmbuf_free(mbuf);
     CHECK(driver_get(&driver, &written) >= 0);
     CHECK_INT(written, 0);
+}
+
+static struct rte_mbuf *
+make_mbuf(unsigned int number, uint32_t len, bool split)
+{
+    struct rte_mbuf *first = rte_pktmbuf_alloc(pool->mp);
+    struct rte_mbuf *last;
+
+    CHECK(first);
+    for (uint32_t i = 0; i < len; i++) {
+        uint8_t *p;
+
+        if (split && i == len / 2) {
+            CHECK((last = rte_pktmbuf_alloc(pool->mp)));
+            CHECK(!rte_pktmbuf_chain(first, last));
+        }
+        CHECK((p = (uint8_t *) rte_pktmbuf_append(first, 1)));
+        *p = byte_of(number, i);
+    }
+    return first;
+}
+
+unsigned int
+send_one(unsigned int number, uint32_t len, bool split)
+{
+    struct rte_mbuf *mbuf = make_mbuf(number, len, split);
+    unsigned int n = native->enqueue(&device, q, &mbuf, 1, &counters);
+
+    rte_pktmbuf_free(mbuf);
+    return n;
+}
+
+void
+offer(unsigned int n, uint32_t len)
+{
+    for (unsigned int i = 0; i < n; i++) {
+        CHECK(driver_add_simple(&driver, PAGE + i * len, len) >= 0);
+    }
 }
 
 /* The layouts and headers that there are. */

@@ -15,7 +15,7 @@
 #include "vhost-device.h"
 #include "vhost-mempool.h"
 #include "vhost-stats.h"
-#include "virtq-driver.h"
+#include "virtq-fixture.h"
 
 #define FEATURE(NAME) (UINT64_C(1) << (NAME))
 #define PAGE GUEST_START
@@ -27,8 +27,6 @@ extern const uint64_t all_features[N_FEATURES];
 extern const struct vhost_datapath *const native;
 extern struct vhost_mempool *pool;
 extern int test_vid, callfd;
-extern struct guest guest;
-extern struct driver driver;
 extern struct vhost_device device;
 extern struct vhost_queue *q;
 extern struct vhost_counters counters;
@@ -49,5 +47,12 @@ uint8_t byte_of(unsigned int number, unsigned int i);
 void guest_sends(unsigned int number, uint32_t len, uint32_t piece);
 unsigned int receive(struct rte_mbuf **, unsigned int n);
 void receive_one(unsigned int number, uint32_t len);
+
+/* Makes 'n' buffers of 'len' bytes available, one behind the other. */
+void offer(unsigned int n, uint32_t len);
+
+/* Sends packet 'number', in two mbufs if 'split', and returns what that
+ * yields. */
+unsigned int send_one(unsigned int number, uint32_t len, bool split);
 
 #endif /* native-fixture.h */

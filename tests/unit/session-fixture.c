@@ -13,6 +13,7 @@
 #include "util.h"
 #include "vhost-device.h"
 #include "vhost-session.h"
+#include "vhost-supply.h"
 
 struct netdev *fixture_netdev;
 
@@ -67,4 +68,17 @@ struct rte_mempool *
 make_mempool(void)
 {
     return rte_pktmbuf_pool_create("test", 1023, 0, 0, 2048, 0);
+}
+
+void
+check_demand(struct vhost_session *session, bool has_guest,
+             unsigned int n_rxqs, unsigned int n_txqs, int node)
+{
+    struct vhost_demand demand;
+
+    vhost_supply_take(vhost_session_supply(session), &demand);
+    CHECK_INT(demand.has_guest, has_guest);
+    CHECK_INT(demand.n_rxqs, n_rxqs);
+    CHECK_INT(demand.n_txqs, n_txqs);
+    CHECK_INT(demand.node, node);
 }

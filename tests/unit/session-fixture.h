@@ -25,6 +25,10 @@ int connect_guest(const struct vhost_session *, unsigned int n_pairs);
 bool rxq_enabled(struct vhost_device *, unsigned int);
 int txq_target(const struct vhost_session *, unsigned int);
 
+/* Takes what the guest of 'session' wants and checks that it is this. */
+void check_demand(struct vhost_session *session, bool has_guest,
+                  unsigned int n_rxqs, unsigned int n_txqs, int node);
+
 struct rte_mempool *make_mempool(void);
 
 #endif /* session-fixture.h */

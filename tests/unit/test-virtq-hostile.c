@@ -607,7 +607,8 @@ test_double_fetch(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         }
         __atomic_store_n(&stop, false, __ATOMIC_RELAXED);
         CHECK_INT(pthread_create(&thread, NULL, mutate, NULL), 0);
-        for (int j = 0; j < 200000 || (!n_good && j < 20000000); j++) {
+        /* The other thread may have to wait for a CPU. */
+        for (int j = 0; j < 200000 || !n_good; j += j < 200000) {
             unsigned int n;
 
             CHECK_STR(virtq_init(&vq, &config), NULL);
@@ -622,7 +623,6 @@ test_double_fetch(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         }
         __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
         pthread_join(thread, NULL);
-        CHECK(n_good > 0);
         finish();
     }
 }

@@ -8,47 +8,14 @@
 
 #include <string.h>
 
+#include <linux/virtio_ring.h>
+
+#include "guest-memory.h"
 #include "test-vhost.h"
 #include "util.h"
 #include "virtq-driver.h"
-
-#define WRAP_BIT (1 << VRING_PACKED_EVENT_F_WRAP_CTR)
-
-/* Where the first of two regions ends and the second begins. */
-#define BORDER (GUEST_START + (6 << 20))
-
-static struct guest guest;
-
-static struct driver driver;
-static struct virtq vq;
-static struct virtq_burst burst;
-
-static void
-start_guest(void)
-{
-    guest_init(&guest);
-    guest_add_region(&guest, BORDER - GUEST_START);
-    guest_add_region(&guest, 8 << 20);
-}
-
-static void
-start(const struct driver_options *o)
-{
-    struct virtq_config config;
-
-    start_guest();
-    driver_init(&driver, &guest, o);
-    config = driver_config(&driver);
-    CHECK_STR(virtq_init(&vq, &config), NULL);
-}
-
-static void
-finish(void)
-{
-    CHECK(!virtq_is_faulty(&vq));
-    driver_destroy(&driver);
-    guest_destroy(&guest);
-}
+#include "virtq-fixture.h"
+#include "virtq.h"
 
 /* Rings that are refused. */
 
@@ -105,7 +72,7 @@ test_init(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         struct virtq_config config;
         uint16_t avail, used;
 
-        start(&o);
+        start_virtq(&o);
         config = driver_config(&driver);
         check_part(&config, &config.desc, 16 * size, 16);
         check_part(&config, &config.driver,
@@ -144,233 +111,10 @@ test_init(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
             CHECK_STR(init(&config), "its size is not a power of 2");
         }
         CHECK_STR((config = driver_config(&driver), init(&config)), NULL);
-        finish();
+        finish_virtq();
     }
 }
 VHOST_TEST(test_init, "virtq-init", "virtqueues: what is refused", 0);
-
-/* Transfers. */
-
-static uint32_t seed;
-
-static unsigned int
-pick(unsigned int n)
-{
-    seed = seed * 1664525 + 1013904223;
-    return (seed >> 16) % n;
-}
-
-/* What buffers look like. */
-struct shape {
-    unsigned int max_pieces;
-    bool indirect;
-    bool across;                /* In two regions? */
-};
-
-/* A buffer that the driver has made available. */
-struct expected {
-    int id;
-    struct driver_piece pieces[4];
-    unsigned int n_pieces;
-    uint32_t len, written;
-};
-
-static uint8_t
-byte_of(unsigned int number, unsigned int i)
-{
-    return number * 31 + i * 7 + 1;
-}
-
-/* Makes buffer 'number' available, if there is room. */
-static bool
-make_available(struct expected *e, const struct shape *shape,
-               unsigned int number)
-{
-    unsigned int slot = number % (2 * driver.options.size);
-    uint64_t address = (shape->across ? BORDER - 100
-                        : BORDER + 4096 + slot * 100 % (7 << 20));
-    uint32_t max = shape->across ? 50 : 25;
-
-    e->len = e->written = 0;
-    e->n_pieces = 1 + pick(shape->max_pieces);
-    if (!shape->indirect) {
-        e->n_pieces = MIN(e->n_pieces, driver.options.size);
-    }
-    for (unsigned int i = 0; i < e->n_pieces; i++) {
-        uint32_t len = 1 + pick(max);
-
-        if (shape->across && !i) {
-            len = 101 + pick(90);
-        }
-        e->pieces[i] = (struct driver_piece) { address, len };
-        address += len;
-        e->len += len;
-    }
-    e->id = driver_add(&driver, e->pieces, e->n_pieces, shape->indirect);
-    if (e->id < 0) {
-        return false;
-    }
-    address = e->pieces[0].address;
-    for (unsigned int i = 0; i < e->len; i++) {
-        uint8_t c = driver.options.writable ? 0 : byte_of(number, i);
-
-        guest_write(&guest, address + i, &c, 1);
-    }
-    return true;
-}
-
-/* Copies between a buffer and 'bytes'. */
-static void
-copy(struct virtq_buffer *b, uint8_t *bytes, unsigned int n, bool write)
-{
-    const struct virtq_segment *s = &b->first;
-
-    for (unsigned int i = 0; n; i++) {
-        unsigned int chunk = MIN(n, s->len);
-
-        memcpy(write ? s->data : bytes, write ? bytes : s->data, chunk);
-        bytes += chunk;
-        n -= chunk;
-        s = &burst.segments[b->more + i];
-        CHECK(!n || i < b->n_more);
-    }
-}
-
-/* Uses buffer '*b', which is number 'number'. */
-static void
-use(struct virtq_buffer *b, struct expected *e, unsigned int number)
-{
-    uint8_t bytes[512];
-
-    CHECK_INT(b->id, e->id);
-    CHECK_INT(b->len, e->len);
-    if (!driver.options.writable) {
-        copy(b, bytes, b->len, false);
-        for (unsigned int i = 0; i < b->len; i++) {
-            CHECK_INT(bytes[i], byte_of(number, i));
-        }
-        return;
-    }
-    e->written = b->written = pick(b->len + 1);
-    for (unsigned int i = 0; i < b->written; i++) {
-        bytes[i] = byte_of(number, i);
-    }
-    copy(b, bytes, b->written, true);
-}
-
-static void
-check_used(const struct expected *e, unsigned int number)
-{
-    uint32_t written;
-    uint8_t c;
-
-    CHECK_INT(driver_get(&driver, &written), e->id);
-    CHECK_INT(written, e->written);
-    for (unsigned int i = 0; driver.options.writable && i < e->len; i++) {
-        guest_read(&guest, e->pieces[0].address + i, &c, 1);
-        CHECK_INT(c, i < written ? byte_of(number, i) : 0);
-    }
-}
-
-/* Moves 'total' buffers in steps of random size.  Buffers are returned as soon
- * as they are taken, or later. */
-static void
-transfer(const struct shape *shape, unsigned int total)
-{
-    unsigned int window = MIN(driver.options.size, shape->across ? 1 : 512);
-    struct expected *e = xcalloc(window, sizeof *e);
-    struct virtq_buffer *taken = xcalloc(window, sizeof *taken);
-    unsigned int n_added = 0, n_taken = 0, n_returned = 0, n_got = 0;
-
-    seed = driver.options.size;
-    while (n_got < total) {
-        unsigned int n, m;
-
-        n = pick(window + 1);
-        while (n-- && n_added - n_got < window
-               && make_available(&e[n_added % window], shape, n_added)) {
-            n_added++;
-        }
-        CHECK_INT(virtq_n_available(&vq), n_added - n_taken);
-
-        m = 1 + pick(VIRTQ_MAX_BUFFERS);
-        n = virtq_fetch(&vq, &burst, m);
-        CHECK_INT(n, MIN(m, n_added - n_taken));
-        CHECK_INT(burst.n_buffers, n);
-        n = pick(n + 1);
-        for (unsigned int i = 0; i < n; i++) {
-            use(&burst.buffers[i], &e[n_taken % window], n_taken);
-            taken[n_taken++ % window] = burst.buffers[i];
-        }
-        virtq_take(&vq, &burst, n);
-
-        n = pick(n_taken - n_returned + 1);
-        n = MIN(n, window - n_returned % window);
-        virtq_return(&vq, &taken[n_returned % window], n);
-        n_returned += n;
-
-        for (n = pick(n_returned - n_got + 1); n; n--) {
-            check_used(&e[n_got % window], n_got);
-            n_got++;
-        }
-    }
-    free(e);
-    free(taken);
-}
-
-static void
-test_transfer_of(bool packed, unsigned int size, uint16_t base)
-{
-    static const struct shape shapes[] = {
-        { 1, false, false },
-        { 4, false, false },
-        { 1, true, false },
-        { 4, true, false },
-        { 3, false, true },
-        { 3, true, true },
-    };
-
-    for (int i = 0; i < ARRAY_SIZE(shapes) * 4; i++) {
-        struct driver_options o = {
-            .packed = packed, .size = size, .base = base,
-            .writable = i & 1, .event_idx = i & 2,
-        };
-        start(&o);
-        transfer(&shapes[i / 4], MIN(4 * size + 200, 40000));
-        finish();
-    }
-}
-
-static void
-test_transfer(int argc, char *argv[])
-{
-    bool packed = argc > 1 && !strcmp(argv[1], "packed");
-    static const unsigned int split_sizes[] = { 1, 2, 4, 256, 32768 };
-    static const unsigned int packed_sizes[] = { 1, 3, 7, 250, 32768 };
-
-    for (int i = 0; i < ARRAY_SIZE(split_sizes); i++) {
-        unsigned int size = packed ? packed_sizes[i] : split_sizes[i];
-
-        test_transfer_of(packed, size, packed ? WRAP_BIT : 0);
-        test_transfer_of(packed, size, packed ? size - 1 : 65536 - size / 2);
-    }
-}
-VHOST_TEST(test_transfer, "virtq-transfer split", "virtqueues: split", 0);
-VHOST_TEST(test_transfer, "virtq-transfer packed", "virtqueues: packed", 0);
-
-/* All indices of a split ring, once round, which the sizes above do not
- * reach. */
-static void
-test_indices(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
-{
-    static const struct shape shape = { 1, false, false };
-    struct driver_options o = { .size = 64, .base = 65000 };
-
-    start(&o);
-    transfer(&shape, 70000);
-    finish();
-}
-VHOST_TEST(test_indices, "virtq-indices", "virtqueues: all indices", 0);
 
 /* Makes a buffer of 'n' segments available, the last two of which are one
  * descriptor's if 'across'. */
@@ -389,45 +133,6 @@ add_segments(unsigned int n, bool indirect, bool across)
     CHECK(driver_add(&driver, pieces, n, indirect) >= 0);
 }
 
-/* Fetches, checks that there are 'n' buffers, the last of 'n_segments'
- * segments, and takes them. */
-static void
-take(unsigned int n, unsigned int n_segments)
-{
-    CHECK_INT(virtq_fetch(&vq, &burst, 64), n);
-    CHECK_INT(burst.n_buffers, n);
-    CHECK_INT(burst.buffers[n - 1].n_more, n_segments - 1);
-    CHECK(!virtq_is_faulty(&vq));
-    virtq_take(&vq, &burst, n);
-}
-
-/* The identifiers of buffers in a packed ring are the driver's alone: they
- * need not be less than the ring's size (virtio 1.2, 2.8.6). */
-static void
-test_ids(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
-{
-    static const uint16_t ids[] = { 7, 8, 255, 32768, 65535, 0 };
-    const struct driver_options o = {
-        .packed = true, .size = 8, .base = WRAP_BIT
-    };
-
-    start(&o);
-    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
-        struct vring_packed_desc *desc = &driver.packed_desc[i];
-
-        CHECK(driver_add_simple(&driver, GUEST_START + i, 1) >= 0);
-        desc->id = ids[i];
-        take(1, 1);
-        CHECK_INT(burst.buffers[0].id, ids[i]);
-        desc->id = 1;
-        virtq_return(&vq, burst.buffers, 1);
-        CHECK_INT(desc->id, ids[i]);
-        CHECK(desc->flags & 1 << VRING_PACKED_DESC_F_USED);
-    }
-    finish();
-}
-VHOST_TEST(test_ids, "virtq-ids", "virtqueues: packed, any identifier", 0);
-
 /* Buffers in more pieces than a burst has room for: it ends before one that
  * does not fit.  One that never does is a fault. */
 static void
@@ -440,7 +145,7 @@ test_segments(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
             .base = packed ? WRAP_BIT : 0,
         };
 
-        start(&o);
+        start_virtq(&o);
         add_segments(100, indirect, across);
         add_segments(100, indirect, across);
         add_segments(1, indirect, false);
@@ -467,7 +172,7 @@ test_resume(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
             .packed = i, .size = i ? 5 : 4, .base = i ? WRAP_BIT | 3 : 65534,
         };
 
-        start(&o);
+        start_virtq(&o);
         for (int j = 0; j < 100; j++) {
             struct virtq_config config = driver_config(&driver);
             uint16_t avail, used;
@@ -497,7 +202,7 @@ test_resume(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                 CHECK_INT(driver_get(&driver, &written), ids[k]);
             }
         }
-        finish();
+        finish_virtq();
     }
 }
 VHOST_TEST(test_resume, "virtq-resume", "virtqueues: stopped and resumed", 0);
@@ -549,7 +254,7 @@ test_log(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         uint8_t *area, before[512];
         size_t n;
 
-        start(&o);
+        start_virtq(&o);
         config = driver_config(&driver);
         config.log = &log;
         CHECK_STR(virtq_init(&vq, &config), NULL);
@@ -591,7 +296,7 @@ test_log(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         CHECK(dirty.ring[packed ? 16 : 2]);
         CHECK(dirty.ring[packed ? 31 : 3]);
         CHECK(dirty.ring[packed ? 16 : 4 + 8 * 3]);
-        finish();
+        finish_virtq();
     }
 }
 VHOST_TEST(test_log, "virtq-log", "virtqueues: dirty log", 0);
@@ -602,164 +307,6 @@ VHOST_TEST(test_log, "virtq-log", "virtqueues: dirty log", 0);
  * must notify if it has put an entry where the driver says, and should not
  * otherwise. */
 
-/* Makes 'n' buffers available, takes them and returns them in pieces that the
- * bits of 'cuts' separate. */
-static void
-pass_buffers(unsigned int n, unsigned int cuts)
-{
-    unsigned int first = 0;
-
-    for (unsigned int i = 0; i < n; i++) {
-        CHECK(driver_add_simple(&driver, GUEST_START, 1) >= 0);
-    }
-    CHECK_INT(virtq_fetch(&vq, &burst, 64), n);
-    virtq_take(&vq, &burst, n);
-    for (unsigned int i = 1; i <= n; i++) {
-        if (i == n || cuts & 1u << i) {
-            virtq_return(&vq, &burst.buffers[first], i - first);
-            first = i;
-        }
-    }
-}
-
-static void
-get_all(void)
-{
-    uint32_t written;
-
-    while (driver_get(&driver, &written) >= 0) {
-        continue;
-    }
-}
-
-/* Split rings: every size up to 8, every number of entries, returned in every
- * way, every position before the index's wrap-around, every event. */
-static void
-test_split_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
-{
-    for (unsigned int size = 1; size <= 8; size *= 2) {
-        struct driver_options o = {
-            .size = size, .event_idx = true, .base = 65536 - 2 * size,
-        };
-
-        start(&o);
-        /* A new device may have missed something. */
-        CHECK(virtq_wants_call(&vq));
-        CHECK(!virtq_wants_call(&vq));
-        for (unsigned int round = 0; round < 4 * size; round++) {
-            for (unsigned int n = 1; n <= size; n++) {
-                unsigned int cuts = round & ((1u << n) - 1);
-
-                for (int event = -2 * (int) size; event < (int) (2 * size);
-                     event++) {
-                    uint16_t old = driver.next_avail;
-
-                    driver.avail->ring[size] = old + event;
-                    pass_buffers(n, cuts);
-                    CHECK_INT(virtq_wants_call(&vq),
-                              event >= 0 && event < n);
-                    CHECK(!virtq_wants_call(&vq));
-                    get_all();
-                }
-            }
-        }
-        for (unsigned int event = 0; event < 65536; event++) {
-            uint16_t old = driver.next_avail;
-
-            driver.avail->ring[size] = event;
-            pass_buffers(size, 0);
-            CHECK_INT(virtq_wants_call(&vq),
-                      (uint16_t) (event - old) < size);
-            get_all();
-        }
-        finish();
-    }
-}
-VHOST_TEST(test_split_calls, "virtq-split-calls",
-           "virtqueues: notifications, split", 0);
-
-/* Packed rings: the same, with every index and wrap counter. */
-static void
-test_packed_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
-{
-    for (unsigned int size = 1; size <= 7; size++) {
-        struct driver_options o = {
-            .packed = true, .size = size, .event_idx = true, .base = WRAP_BIT,
-        };
-
-        start(&o);
-        driver.driver_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
-        CHECK(virtq_wants_call(&vq));
-        CHECK(!virtq_wants_call(&vq));
-        for (unsigned int round = 0; round < 8 * size; round++) {
-            for (unsigned int n = 1; n <= size; n++) {
-                unsigned int cuts = round & ((1u << n) - 1);
-
-                for (unsigned int event = 0; event < 2 * size; event++) {
-                    /* The wrap counter of this position, which counts only
-                     * every other time. */
-                    bool wrap = event / size;
-                    unsigned int now = (driver.next_avail
-                                        + (driver.avail_wrap ? size : 0));
-                    unsigned int ahead = (event + 2 * size - now)
-                                         % (2 * size);
-
-                    driver.driver_event->off_wrap = event % size | wrap << 15;
-                    pass_buffers(n, cuts);
-                    CHECK_INT(virtq_wants_call(&vq), ahead < n);
-                    CHECK(!virtq_wants_call(&vq));
-                    get_all();
-                }
-            }
-            /* To the next index. */
-            pass_buffers(1, 0);
-            virtq_wants_call(&vq);
-            get_all();
-        }
-        finish();
-    }
-}
-VHOST_TEST(test_packed_calls, "virtq-packed-calls",
-           "virtqueues: notifications, packed", 0);
-
-/* Packed rings, with two chains of two descriptors each: only the first of
- * each is written, but the device has passed all four. */
-static void
-test_packed_chain_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
-{
-    enum { SIZE = 7 };
-    struct driver_options o = {
-        .packed = true, .size = SIZE, .event_idx = true, .base = WRAP_BIT,
-    };
-
-    start(&o);
-    driver.driver_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
-    virtq_wants_call(&vq);
-    for (unsigned int i = 0; i < 8 * SIZE; i++) {
-        static const struct driver_piece pieces[] = {
-            { GUEST_START, 1 }, { GUEST_START, 1 }
-        };
-        unsigned int ahead = i % (2 * SIZE);
-        unsigned int event = (driver.next_avail
-                              + (driver.avail_wrap ? 0 : SIZE) + ahead);
-        bool wants_call, wrap = event / SIZE % 2 == 0;
-
-        driver.driver_event->off_wrap = event % SIZE | wrap << 15;
-        CHECK(driver_add(&driver, pieces, 2, false) >= 0);
-        CHECK(driver_add(&driver, pieces, 2, false) >= 0);
-        CHECK_INT(virtq_fetch(&vq, &burst, 64), 2);
-        virtq_take(&vq, &burst, 2);
-        virtq_return(&vq, burst.buffers, 2);
-        wants_call = virtq_wants_call(&vq);
-        CHECK(wants_call || (ahead != 0 && ahead != 2));
-        CHECK(!wants_call || ahead < 4);
-        get_all();
-    }
-    finish();
-}
-VHOST_TEST(test_packed_chain_calls, "virtq-packed-chain-calls",
-           "virtqueues: notifications, packed chains", 0);
-
 /* Notifications are wanted or not, whatever is where. */
 static void
 test_plain_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
@@ -769,7 +316,7 @@ test_plain_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
             .packed = i, .size = 4, .base = i ? WRAP_BIT : 65530,
         };
 
-        start(&o);
+        start_virtq(&o);
         driver_want_call(&driver, false);
         CHECK(!virtq_wants_call(&vq));
         for (int j = 0; j < 40; j++) {
@@ -787,7 +334,7 @@ test_plain_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
             pass_buffers(1, 0);
             CHECK(virtq_wants_call(&vq));
         }
-        finish();
+        finish_virtq();
     }
 }
 VHOST_TEST(test_plain_calls, "virtq-plain-calls",
