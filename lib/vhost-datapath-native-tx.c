@@ -161,6 +161,7 @@ enqueue(struct vhost_device *device, struct vhost_queue *q,
                 if (is_too_large(device, buffer, hdr_len, mbuf)) {
                     vhost_count(counters, tx_small_buffer_drops, 1);
                     n_dropped++;
+                    n_used += !buffer->len;     /* No packet ever fits. */
                     continue;
                 }
                 n_taken = write_packet(device, &burst, n_used, hdr_len, mbuf);

@@ -93,7 +93,7 @@ fetch_chain(const struct virtq *vq, struct virtq_burst *burst,
 {
     bool wrap = false;
 
-    buffer->len = 0;
+    virtq_begin_buffer(buffer);
     for (;;) {
         uint32_t len = high;
         uint16_t flags = high >> 48;
@@ -146,7 +146,7 @@ virtq_packed_fetch(struct virtq *vq, struct virtq_burst *burst,
     const char *fault = NULL;
     unsigned int n;
 
-    burst->n_segments = 0;
+    virtq_begin_fetch(burst);
     for (n = 0; n < max && n_descs < vq->size; n++) {
         struct virtq_buffer *buffer = &burst->buffers[n];
 

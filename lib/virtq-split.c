@@ -81,7 +81,7 @@ static const char *
 fetch_chain(const struct virtq *vq, struct virtq_burst *burst,
             struct virtq_buffer *buffer, uint64_t low, uint64_t high)
 {
-    buffer->len = 0;
+    virtq_begin_buffer(buffer);
     for (;;) {
         uint32_t len = high;
         uint16_t flags = high >> 32;
@@ -133,7 +133,7 @@ virtq_split_fetch(struct virtq *vq, struct virtq_burst *burst,
     const char *fault = NULL;
     unsigned int i;
 
-    burst->n_segments = 0;
+    virtq_begin_fetch(burst);
     if (OVS_UNLIKELY(n > vq->size)) {
         virtq_end_fetch(vq, burst, 0, "it has more entries than fit");
         return 0;

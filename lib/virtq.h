@@ -64,6 +64,10 @@ struct vring_used;
  * each. */
 #define VIRTQ_MAX_SEGMENTS 256
 
+/* At most this many descriptors of length 0 in the buffers of a burst.  They
+ * are passed over. */
+#define VIRTQ_MAX_EMPTY_DESCS 256
+
 #define VIRTQ_MAX_SIZE 32768
 
 /* Part of a buffer, contiguous for us. */
@@ -73,7 +77,7 @@ struct virtq_segment {
 };
 
 struct virtq_buffer {
-    struct virtq_segment first;
+    struct virtq_segment first; /* Its 'len' is 0 if that of the buffer is. */
     uint32_t len;               /* Of all segments. */
     uint32_t written;           /* Set by the user before the return. */
     uint16_t id;                /* Which one, for the guest. */
@@ -85,6 +89,7 @@ struct virtq_buffer {
 struct virtq_burst {
     unsigned int n_buffers;
     unsigned int n_segments;
+    unsigned int n_empty_descs; /* That were passed over. */
     struct virtq_buffer buffers[VIRTQ_MAX_BUFFERS];
     struct virtq_segment segments[VIRTQ_MAX_SEGMENTS];
 };
