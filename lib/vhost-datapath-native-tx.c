@@ -34,7 +34,9 @@ write_bytes(struct position *p, const void *src_, size_t n)
              : &p->buffer->first);
         size_t chunk = MIN(n, segment->len - p->offset);
 
-        copy_bytes(segment->data + p->offset, src, chunk);
+        if (chunk) {            /* The buffer may be empty. */
+            copy_bytes(segment->data + p->offset, src, chunk);
+        }
         p->buffer->written += chunk;
         p->offset += chunk;
         src += chunk;

@@ -101,8 +101,8 @@ virtq_wants_call(struct virtq *vq)
  * of '*buffer'.  Returns NULL if successful, otherwise what is wrong.
  *
  * A descriptor may be empty; wherever it points, nothing is there to be read
- * or written.  The numbers of segments and of empty descriptors are limited, so
- * a chain without end fails here, too. */
+ * or written.  The numbers of segments and of empty descriptors are limited,
+ * so a chain without end fails here, too. */
 const char *
 virtq_add_segment(const struct virtq *vq, struct virtq_burst *burst,
                   struct virtq_buffer *buffer, uint64_t address,

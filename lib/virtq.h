@@ -114,7 +114,8 @@ struct virtq_config {
     void *device;               /* Device area: what the device writes. */
 
     /* Where to continue, as in VHOST_USER_SET_VRING_BASE.  In packed rings,
-     * bit 15 is the wrap counter. */
+     * bit 15 is the wrap counter.  If both are the same there, the ring itself
+     * may know better: see find_base() in virtq-packed.c. */
     uint16_t avail_base;
     uint16_t used_base;
 };
@@ -139,6 +140,10 @@ struct virtq {
     uint16_t direction;         /* Flags of a descriptor: writable or not. */
     bool packed;
     bool event_idx;
+
+    /* Set by the user before virtq_return(): does it have a buffer that was
+     * taken before one of those that it returns or has returned? */
+    bool out_of_order;
     bool avail_wrap;            /* Packed: wrap counters. */
     bool used_wrap;
 
