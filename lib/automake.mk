@@ -61,6 +61,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-qos.h \
 	lib/vhost-rxtx.c \
 	lib/vhost-rxtx.h \
+	lib/vhost-segment.c \
+	lib/vhost-segment.h \
 	lib/vhost-session-private.h \
 	lib/vhost-session.c \
 	lib/vhost-session.h \

@@ -257,13 +257,19 @@ vhost_conn_start_queues(const struct vhost_conn *conn,
     }
 }
 
-/* Tells the switch which offloads the port of 'session' can leave to a guest
- * with 'features'.  A thread that has not seen the new value yet sends packets
- * without offload requests, which any guest takes.  A thread that has prepared
- * packets for the previous device is waited for before the next one starts. */
-static void
-set_tx_offloads(struct vhost_session *session, uint64_t features)
+/* Tells the switch, and 'device', the one of 'session' or NULL, which offloads
+ * are left to the guest.  Threads may still send packets with other requests,
+ * which are then completed for the device. */
+void
+vhost_conn_set_tx_offloads(struct vhost_session *session,
+                           struct vhost_device *device)
 {
+    uint64_t features = 0;
+
+    if (device) {
+        features = device->features & ~session->tx_excluded;
+        atomic_store_relaxed(&device->tx_features, features);
+    }
     session->netdev->ol_flags = vhost_tx_offloads(features,
                                                   session->large_packets);
 }
@@ -290,7 +296,7 @@ publish_device(struct vhost_conn *conn, struct vhost_device *device)
         conn->is_guest = true;
         vhost_device_map_txqs(conn->device, conn->enabled);
         vhost_supply_arrive(&session->supply, device->node);
-        set_tx_offloads(session, device->features);
+        vhost_conn_set_tx_offloads(session, device);
         ovsrcu_set(&session->device, device);
     }
     ovs_mutex_unlock(&session->mutex);
@@ -307,7 +313,7 @@ withdraw_device(struct vhost_session *session, struct vhost_conn *conn)
     conn->device = NULL;
     atomic_store_explicit(&device->withdrawn, true, memory_order_release);
     ovsrcu_set(&session->device, NULL);
-    set_tx_offloads(session, 0);
+    vhost_conn_set_tx_offloads(session, NULL);
     return device;
 }
 

@@ -81,6 +81,9 @@ struct vhost_device *vhost_conn_cut_all(struct vhost_session *session)
 void vhost_conn_free_all(struct vhost_session *session,
                          struct vhost_device *)
     OVS_EXCLUDED(session->mutex);
+void vhost_conn_set_tx_offloads(struct vhost_session *session,
+                                struct vhost_device *)
+    OVS_REQUIRES(session->mutex);
 
 /* vhost-conn.c, for vhost-conn-message.c. */
 struct vhost_conn *vhost_conn_lookup(int vid);

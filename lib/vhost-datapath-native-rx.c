@@ -185,6 +185,7 @@ return_completed(struct vhost_queue *q, struct virtq *vq,
                                             &n_packets);
 
     if (n) {
+        vq->out_of_order = vhost_zerocopy_is_out_of_order(zc);
         virtq_return(vq, buffers, n);
         call_guest(q, vq);
         count(q, VHOST_VRING_inflight_completed, n_packets);

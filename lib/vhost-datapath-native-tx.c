@@ -34,7 +34,9 @@ write_bytes(struct position *p, const void *src_, size_t n)
              : &p->buffer->first);
         size_t chunk = MIN(n, segment->len - p->offset);
 
-        copy_bytes(segment->data + p->offset, src, chunk);
+        if (chunk) {            /* The buffer may be empty. */
+            copy_bytes(segment->data + p->offset, src, chunk);
+        }
         p->buffer->written += chunk;
         p->offset += chunk;
         src += chunk;
@@ -161,6 +163,7 @@ enqueue(struct vhost_device *device, struct vhost_queue *q,
                 if (is_too_large(device, buffer, hdr_len, mbuf)) {
                     vhost_count(counters, tx_small_buffer_drops, 1);
                     n_dropped++;
+                    n_used += !buffer->len;     /* No packet ever fits. */
                     continue;
                 }
                 n_taken = write_packet(device, &burst, n_used, hdr_len, mbuf);

@@ -10,12 +10,17 @@
 #include "vhost-datapath-native.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <rte_vhost.h>
+
+#include "openvswitch/vlog.h"
+
+VLOG_DEFINE_THIS_MODULE(vhost_datapath_native);
 
 static int
 native_n_pending(struct vhost_device *device OVS_UNUSED,
@@ -118,6 +123,23 @@ start_zerocopy(struct vhost_device *device, struct vhost_queue *q,
 }
 
 /* Takes the virtqueue from librte_vhost as it is described there. */
+/* Says so if the virtqueue of 'q' does not continue at 'base'. */
+static void
+note_base(const struct vhost_device *device, const struct vhost_queue *q,
+          uint16_t base)
+{
+    char path[PATH_MAX] = "";
+    uint16_t avail, used;
+
+    virtq_get_base(&q->native.storage, &avail, &used);
+    if (avail != base && vhost_device_has(device, VIRTIO_F_RING_PACKED)) {
+        rte_vhost_get_ifname(device->vid, path, sizeof path);
+        VLOG_INFO("vHost Device '%s': virtqueue %d continues at %d, where its "
+                  "descriptors say that it ended", path, q->vring,
+                  avail & 0x7fff);
+    }
+}
+
 static void
 native_start(struct vhost_device *device, struct vhost_queue *q)
 {
@@ -157,6 +179,7 @@ native_start(struct vhost_device *device, struct vhost_queue *q)
         q->native.storage.size = 0;
         return;
     }
+    note_base(device, q, config.avail_base);
     atomic_store_relaxed(&q->native.callfd, duplicate_callfd(vring.callfd));
     if (q->native.zerocopy && config.memory == &device->memory) {
         /* Zero-copy was possible for the last ring, but not for this one. */

@@ -69,6 +69,7 @@ vhost_device_create(int vid, bool library_only, bool large_packets,
     device->large_packets = large_packets;
     device->memory = *memory;
     rte_vhost_get_negotiated_features(vid, &device->features);
+    atomic_init(&device->tx_features, device->features);
     device->datapath = (library_only
                         || vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
                         ? &vhost_datapath_library : &vhost_datapath_native);

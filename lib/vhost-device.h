@@ -114,6 +114,12 @@ struct vhost_device {
     int vid;                    /* librte_vhost's identifier. */
     uint64_t features;          /* Negotiated, VIRTIO_NET_F_*. */
     int node;                   /* NUMA node of the guest's rings, or -1. */
+
+    /* Of 'features', those on which the switch relies when it sends packets
+     * with offload requests (VIRTIO_NET_F_GUEST_*): the port's options may
+     * exclude some. */
+    atomic_uint64_t tx_features;
+
     bool large_packets;         /* May they be longer than an mbuf's buffer? */
 
     /* The guest's memory.  Changes only while no queue is in use. */

@@ -15,6 +15,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "crc32c.h"
 #include "csum.h"
 #include "unaligned.h"
 #include "util.h"
@@ -45,6 +46,8 @@ static enum vhost_offload_fate judge(const struct virtio_net_hdr *,
                                      size_t len, struct request *);
 static void complete_checksum(const struct virtio_net_hdr *,
                               struct rte_mbuf *);
+static void put_checksum(uint8_t *start, size_t size, uint16_t offset);
+static size_t l4_size(const struct rte_mbuf *);
 static uint16_t sum_pseudo_header(const struct rte_mbuf *, uint64_t l4_flag);
 
 /* Obeys the request in 'hdr', a copy of what the guest wrote: puts it into
@@ -162,6 +165,31 @@ vhost_offload_to_guest(struct rte_mbuf *mbuf, struct virtio_net_hdr *hdr)
         hdr->gso_size = mbuf->tso_segsz;
         hdr->hdr_len = l4_ofs + mbuf->l4_len;
     }
+}
+
+/* Completes the checksums that 'mbuf', which has the packet in one piece, asks
+ * for, so that it asks for nothing. */
+void
+vhost_offload_complete(struct rte_mbuf *mbuf)
+{
+    struct virtio_net_hdr hdr = { .flags = 0 };
+    uint8_t *l4;
+    size_t size;
+
+    vhost_offload_to_guest(mbuf, &hdr);
+    if (hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+        l4 = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, hdr.csum_start);
+        size = MIN(l4_size(mbuf), mbuf->data_len - hdr.csum_start);
+        if ((mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK)
+            == RTE_MBUF_F_TX_SCTP_CKSUM) {
+            put_unaligned_be32((ovs_be32 *) (l4 + hdr.csum_offset), 0);
+            put_unaligned_be32((ovs_be32 *) (l4 + hdr.csum_offset),
+                               crc32c(l4, size));
+        } else {
+            put_checksum(l4, size, hdr.csum_offset);
+        }
+    }
+    mbuf->ol_flags &= ~VHOST_OFFLOAD_FLAGS;
 }
 
 /* What 'hdr' asks for. */
@@ -349,12 +377,37 @@ judge(const struct virtio_net_hdr *hdr, uint64_t features, const void *data,
 static void
 complete_checksum(const struct virtio_net_hdr *hdr, struct rte_mbuf *mbuf)
 {
-    uint8_t *start = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, hdr->csum_start);
-    uint16_t sum = csum(start, mbuf->data_len - hdr->csum_start);
+    put_checksum(rte_pktmbuf_mtod_offset(mbuf, uint8_t *, hdr->csum_start),
+                 mbuf->data_len - hdr->csum_start, hdr->csum_offset);
+}
+
+/* Puts the checksum of the 'size' bytes at 'start' into the field at 'offset'
+ * in them. */
+static void
+put_checksum(uint8_t *start, size_t size, uint16_t offset)
+{
+    uint16_t sum = csum(start, size);
 
     /* The other zero means that there is none. */
-    put_unaligned_u16((uint16_t *) (start + hdr->csum_offset),
-                      sum ? sum : UINT16_MAX);
+    put_unaligned_u16((uint16_t *) (start + offset), sum ? sum : UINT16_MAX);
+}
+
+/* Returns the size of the L4 header and payload of 'mbuf', whose other headers
+ * it has the lengths of, as its L3 header says. */
+static size_t
+l4_size(const struct rte_mbuf *mbuf)
+{
+    const void *l3 = rte_pktmbuf_mtod_offset(mbuf, void *, mbuf->l2_len);
+
+    if (mbuf->ol_flags & RTE_MBUF_F_TX_IPV4) {
+        const struct rte_ipv4_hdr *ip = l3;
+
+        return ntohs(ip->total_length) - mbuf->l3_len;
+    } else {
+        const struct rte_ipv6_hdr *ip = l3;
+
+        return ntohs(ip->payload_len) - (mbuf->l3_len - sizeof *ip);
+    }
 }
 
 /* Returns the sum of the pseudo header of 'mbuf', whose L4 header 'l4_flag'
@@ -367,7 +420,6 @@ sum_pseudo_header(const struct rte_mbuf *mbuf, uint64_t l4_flag)
                      : IPPROTO_UDP);
     const void *l3 = rte_pktmbuf_mtod_offset(mbuf, void *, mbuf->l2_len);
     const void *addresses;
-    uint32_t len;
     size_t n;
 
     if (mbuf->ol_flags & RTE_MBUF_F_TX_IPV4) {
@@ -375,14 +427,12 @@ sum_pseudo_header(const struct rte_mbuf *mbuf, uint64_t l4_flag)
 
         addresses = &ip->src_addr;
         n = sizeof ip->src_addr + sizeof ip->dst_addr;
-        len = ntohs(ip->total_length) - mbuf->l3_len;
     } else {
         const struct rte_ipv6_hdr *ip = l3;
 
         addresses = &ip->src_addr;
         n = sizeof ip->src_addr + sizeof ip->dst_addr;
-        len = ntohs(ip->payload_len) - (mbuf->l3_len - sizeof *ip);
     }
     return ~csum_finish(csum_add32(csum_continue(0, addresses, n),
-                                   htonl(len + proto)));
+                                   htonl((uint32_t) l4_size(mbuf) + proto)));
 }

@@ -72,5 +72,6 @@ bool vhost_offload_leaves_packet_alone(const struct virtio_net_hdr *,
                                        const void *data, size_t len);
 
 void vhost_offload_to_guest(struct rte_mbuf *, struct virtio_net_hdr *);
+void vhost_offload_complete(struct rte_mbuf *);
 
 #endif /* vhost-offload.h */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <linux/virtio_net.h>
 #include <rte_ether.h>
 #include <rte_lcore.h>
 
@@ -41,6 +42,9 @@ static int open_server(struct vhost_port *);
 static void set_path(struct vhost_port *port, const char *path)
     OVS_REQUIRES(port->mutex);
 static void set_tx_retries(struct vhost_port *port, const struct smap *options)
+    OVS_REQUIRES(port->mutex);
+static void set_tx_offloads(struct vhost_port *port,
+                            const struct smap *options)
     OVS_REQUIRES(port->mutex);
 static void set_features(struct vhost_port *port, const struct smap *options)
     OVS_REQUIRES(port->mutex);
@@ -134,6 +138,7 @@ vhost_port_set_server_config(struct vhost_port *port,
     bool zero_copy = smap_get_bool(options, "dq-zero-copy", false);
 
     ovs_mutex_lock(&port->mutex);
+    set_tx_offloads(port, options);
     if (zero_copy != (port->config_error != NULL)) {
         free(port->config_error);
         port->config_error = NULL;
@@ -165,6 +170,7 @@ vhost_port_set_client_config(struct vhost_port *port,
 
     ovs_mutex_lock(&port->mutex);
     set_tx_retries(port, options);
+    set_tx_offloads(port, options);
     set_features(port, options);
 
     if (nullable_string_is_equal(path, port->requested_path)) {
@@ -212,12 +218,21 @@ out:
     return error;
 }
 
+/* Adds those of the options of 'port' to 'config' that are not defaults. */
 static void
 add_options(const struct vhost_port *port, struct smap *config)
     OVS_REQUIRES(port->mutex)
 {
     int retries;
 
+    if (port->tx_excluded & UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM) {
+        smap_add(config, "tx-csum-offload", "false");
+    } else if (port->tx_excluded) {
+        smap_add(config, "tx-seg-offload", "false");
+    }
+    if (vhost_port_is_server(port)) {
+        return;
+    }
     if (port->requested_path) {
         smap_add(config, "vhost-server-path", port->requested_path);
     }
@@ -246,9 +261,7 @@ vhost_port_get_config(struct vhost_port *port, struct smap *config)
 
     ovs_mutex_lock(&port->mutex);
     if (VHOST_CONFIG_IS_OPTIONS) {
-        if (!vhost_port_is_server(port)) {
-            add_options(port, config);
-        }
+        add_options(port, config);
         ovs_mutex_unlock(&port->mutex);
         return 0;
     }
@@ -481,6 +494,7 @@ open_server(struct vhost_port *port)
     struct vhost_session_config config = {
         .path = path,
         .tso = userspace_tso_enabled(),
+        .tx_excluded = port->tx_excluded,
         .library_data_path = vhost_config()->library_data_path,
         .counters = &port->counters,
     };
@@ -536,6 +550,33 @@ set_tx_retries(struct vhost_port *port, const struct smap *options)
         atomic_store_relaxed(&port->tx_retries_max, retries);
         VLOG_INFO("Max Tx retries for vhost device '%s' set to %d",
                   netdev_get_name(&port->up), retries);
+    }
+}
+
+/* Applies the options that say what the switch does itself although the guest
+ * would.  The guest stays connected. */
+static void
+set_tx_offloads(struct vhost_port *port, const struct smap *options)
+{
+    bool checksums = smap_get_bool(options, "tx-csum-offload", true);
+    bool segments = (checksums
+                     && smap_get_bool(options, "tx-seg-offload", true));
+    uint64_t excluded = 0;
+
+    if (!checksums) {
+        excluded |= UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM;
+    }
+    if (!segments) {
+        excluded |= (UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO4
+                     | UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO6);
+    }
+    if (excluded != port->tx_excluded) {
+        port->tx_excluded = excluded;
+        vhost_session_exclude_tx(port->session, excluded);
+        VLOG_INFO("%s: packets to the guest %s", netdev_get_name(&port->up),
+                  !checksums ? "are complete, whatever it offers to complete"
+                  : !segments ? "are not larger than the MTU"
+                  : "leave to it what it offers to complete");
     }
 }
 
@@ -621,6 +662,7 @@ move_session(struct vhost_port *port)
         .postcopy = port->requested_postcopy,
         .zero_copy = port->requested_zero_copy,
         .tso = userspace_tso_enabled(),
+        .tx_excluded = port->tx_excluded,
         .library_data_path = vhost_config()->library_data_path,
         .counters = &port->counters,
     };

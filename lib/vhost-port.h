@@ -63,6 +63,7 @@ struct vhost_port {
     bool requested_iommu;
     bool requested_postcopy;
     bool requested_zero_copy;
+    uint64_t tx_excluded;               /* VIRTIO_NET_F_GUEST_*, not used. */
     bool bad_tx_retries OVS_GUARDED;    /* "tx-retries-max" out of range? */
     int requested_mtu OVS_GUARDED;
     enum netdev_flags flags OVS_GUARDED;

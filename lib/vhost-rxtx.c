@@ -24,6 +24,7 @@
 #include "vhost-offload.h"
 #include "vhost-policer.h"
 #include "vhost-qos.h"
+#include "vhost-segment.h"
 #include "vhost-stats.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_rxtx);
@@ -47,10 +48,18 @@ static void report_fault(struct vhost_queue *, const char *port,
 static uint16_t send_burst(struct vhost_device *, struct vhost_queue *,
                            const struct vhost_tx_params *, struct rte_mbuf **,
                            uint16_t n);
-static uint16_t prepare_batch(const struct vhost_tx_params *,
+static uint16_t prepare_batch(struct vhost_device *, struct vhost_queue *,
+                              const struct vhost_tx_params *,
                               struct dp_packet_batch *, struct rte_mbuf **);
+static void send_mbufs(struct vhost_device *, struct vhost_queue *,
+                       const struct vhost_tx_params *, struct rte_mbuf **,
+                       uint16_t n);
+static void send_segments(struct vhost_device *, struct vhost_queue *,
+                          const struct vhost_tx_params *,
+                          const struct dp_packet *, uint64_t features);
 static struct rte_mbuf *copy_to_mbuf(struct rte_mempool *,
                                      const struct dp_packet *);
+static void copy_metadata(struct rte_mbuf *, const struct dp_packet *);
 static bool prepare_offloads(const struct vhost_tx_params *,
                              struct dp_packet *);
 
@@ -130,7 +139,17 @@ vhost_tx_burst(struct vhost_device *device, struct vhost_queue *q,
                struct dp_packet_batch *batch)
 {
     struct rte_mbuf *mbufs[NETDEV_MAX_BURST];
-    uint16_t n = prepare_batch(params, batch, mbufs);
+    uint16_t n = prepare_batch(device, q, params, batch, mbufs);
+
+    send_mbufs(device, q, params, mbufs, n);
+}
+
+/* Sends 'n' mbufs, which it takes over, to 'q' of 'device'. */
+static void
+send_mbufs(struct vhost_device *device, struct vhost_queue *q,
+           const struct vhost_tx_params *params, struct rte_mbuf **mbufs,
+           uint16_t n)
+{
     uint16_t n_sent = 0, n_held = 0;
     bool is_first;
 
@@ -266,10 +285,60 @@ report_fault(struct vhost_queue *q, const char *port, const char *fault,
                  q->vring, fault);
 }
 
+/* Does the device of a guest that has negotiated 'features' take what 'mbuf'
+ * asks for? */
+static bool
+takes_offloads(uint64_t features, const struct rte_mbuf *mbuf)
+{
+    unsigned int feature
+        = (!(mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG) ? VIRTIO_NET_F_GUEST_CSUM
+           : mbuf->ol_flags & RTE_MBUF_F_TX_IPV4 ? VIRTIO_NET_F_GUEST_TSO4
+           : VIRTIO_NET_F_GUEST_TSO6);
+
+    return (features & UINT64_C(1) << feature
+            || !(mbuf->ol_flags & (RTE_MBUF_F_TX_L4_MASK
+                                   | RTE_MBUF_F_TX_TCP_SEG)));
+}
+
+/* Cuts 'packet' into segments for a guest that has negotiated 'features', and
+ * sends them to 'q' of 'device'. */
+static void
+send_segments(struct vhost_device *device, struct vhost_queue *q,
+              const struct vhost_tx_params *params,
+              const struct dp_packet *packet, uint64_t features)
+{
+    struct rte_mbuf *segments[NETDEV_MAX_BURST];
+    struct vhost_segmenter s;
+
+    vhost_segmenter_init(&s, &packet->mbuf);
+    while (vhost_segmenter_has_next(&s)) {
+        uint16_t n = 0;
+
+        while (n < NETDEV_MAX_BURST && vhost_segmenter_has_next(&s)) {
+            struct rte_mbuf *segment
+                = params->mp ? vhost_segmenter_next(&s, params->mp) : NULL;
+
+            if (!segment) {
+                vhost_count(params->counters, tx_no_mbuf_drops, 1);
+                s.size = s.offset;
+                break;
+            }
+            copy_metadata(segment, packet);
+            if (!takes_offloads(features, segment)) {
+                vhost_offload_complete(segment);
+            }
+            segments[n++] = segment;
+        }
+        send_mbufs(device, q, params, segments, n);
+    }
+}
+
 /* Moves the packets of 'batch' that may be sent to 'mbufs', as mbufs, and
- * returns their number.  Counts and frees the others. */
+ * returns their number.  Counts and frees the others.  Packets that have to be
+ * cut into segments are sent, with those before them. */
 static uint16_t
-prepare_batch(const struct vhost_tx_params *params,
+prepare_batch(struct vhost_device *device, struct vhost_queue *q,
+              const struct vhost_tx_params *params,
               struct dp_packet_batch *batch, struct rte_mbuf **mbufs)
 {
     uint32_t max_len = params->mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
@@ -289,6 +358,26 @@ prepare_batch(const struct vhost_tx_params *params,
             dp_packet_delete(packet);
             continue;
         }
+        if (OVS_UNLIKELY(mbuf->ol_flags & VHOST_OFFLOAD_FLAGS)) {
+            uint64_t features;
+
+            if (!prepare_offloads(params, packet)) {
+                n_invalid++;
+                dp_packet_delete(packet);
+                continue;
+            }
+            atomic_read_relaxed(&device->tx_features, &features);
+            if (OVS_UNLIKELY(!takes_offloads(features, mbuf))) {
+                if (mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG) {
+                    send_mbufs(device, q, params, mbufs, n);
+                    n = 0;
+                    send_segments(device, q, params, packet, features);
+                    dp_packet_delete(packet);
+                    continue;
+                }
+                vhost_offload_complete(mbuf);
+            }
+        }
         if (OVS_UNLIKELY(packet->source != DPBUF_DPDK)) {
             mbuf = params->mp ? copy_to_mbuf(params->mp, packet) : NULL;
             dp_packet_delete(packet);
@@ -296,13 +385,6 @@ prepare_batch(const struct vhost_tx_params *params,
                 n_no_mbuf++;
                 continue;
             }
-        }
-        if (OVS_UNLIKELY(mbuf->ol_flags & VHOST_OFFLOAD_FLAGS)
-            && !prepare_offloads(params, CONTAINER_OF(mbuf, struct dp_packet,
-                                                      mbuf))) {
-            n_invalid++;
-            rte_pktmbuf_free(mbuf);
-            continue;
         }
         mbufs[n++] = mbuf;
     }
@@ -324,7 +406,6 @@ copy_to_mbuf(struct rte_mempool *mp, const struct dp_packet *packet)
     uint32_t left = dp_packet_size(packet);
     struct rte_mbuf *head = rte_pktmbuf_alloc(mp);
     struct rte_mbuf *tail = head;
-    struct dp_packet *copy;
 
     if (!head) {
         return NULL;
@@ -350,12 +431,21 @@ copy_to_mbuf(struct rte_mempool *mp, const struct dp_packet *packet)
         head->nb_segs++;
     }
 
-    /* Keep what the switch knows of the packet: offloads, layer offsets and
-     * metadata, which hold for the copy, too. */
     head->ol_flags |= (packet->mbuf.ol_flags
                        & ~(RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT));
+    head->tx_offload = packet->mbuf.tx_offload;
     head->packet_type = packet->mbuf.packet_type;
-    copy = CONTAINER_OF(head, struct dp_packet, mbuf);
+    copy_metadata(head, packet);
+    return head;
+}
+
+/* Gives 'mbuf', a copy of 'packet' or a part of it, what else the switch knows
+ * of that: layer offsets and metadata. */
+static void
+copy_metadata(struct rte_mbuf *mbuf, const struct dp_packet *packet)
+{
+    struct dp_packet *copy = CONTAINER_OF(mbuf, struct dp_packet, mbuf);
+
     copy->packet_type = packet->packet_type;
     copy->l2_pad_size = packet->l2_pad_size;
     copy->l2_5_ofs = packet->l2_5_ofs;
@@ -363,7 +453,6 @@ copy_to_mbuf(struct rte_mempool *mp, const struct dp_packet *packet)
     copy->l4_ofs = packet->l4_ofs;
     copy->md = packet->md;
     vhost_copy_packet_fields(copy, packet);
-    return head;
 }
 
 /* Completes the offload request of 'packet' with the lengths of its headers.

@@ -29,6 +29,10 @@ struct vhost_session {
     bool zero_copy;             /* Receive without a copy if possible? */
     bool library_only;          /* Use librte_vhost's data path? */
     bool large_packets;
+
+    /* VIRTIO_NET_F_GUEST_* on which the switch does not rely. */
+    uint64_t tx_excluded OVS_GUARDED;
+
     struct vhost_counters *counters;        /* May be null. */
     struct netdev *netdev;
 

@@ -78,6 +78,9 @@ vhost_session_open(const struct vhost_session_config *config,
     ovs_mutex_init(&session->mutex);
     vhost_tally_init(&session->tally);
     ovs_list_init(&session->conns);
+    ovs_mutex_lock(&session->mutex);
+    session->tx_excluded = config->tx_excluded;
+    ovs_mutex_unlock(&session->mutex);
 
     ovs_mutex_lock(&sessions_mutex);
     other = find_session(config->path);
@@ -169,6 +172,22 @@ vhost_session_offers(const struct vhost_session *session, bool iommu,
 {
     return (session->iommu == iommu && session->postcopy == postcopy
             && session->zero_copy == zero_copy);
+}
+
+/* From now on, does not rely on 'features' (VIRTIO_NET_F_GUEST_*) of the guest
+ * of 'session', which may be NULL, even if it has negotiated them: what it
+ * could be left to do is done here.  It is not disconnected. */
+void
+vhost_session_exclude_tx(struct vhost_session *session, uint64_t features)
+{
+    if (session) {
+        ovs_mutex_lock(&session->mutex);
+        session->tx_excluded = features;
+        vhost_conn_set_tx_offloads(
+            session, ovsrcu_get_protected(struct vhost_device *,
+                                          &session->device));
+        ovs_mutex_unlock(&session->mutex);
+    }
 }
 
 /* Returns why packets of the guest of 'session', which may be NULL, are copied

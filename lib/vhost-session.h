@@ -138,6 +138,7 @@ struct vhost_session_config {
     bool zero_copy;             /* Receive without a copy if possible. */
     bool tso;                   /* Offer checksum offload and TSO. */
     bool library_data_path;     /* Use librte_vhost's, not our own. */
+    uint64_t tx_excluded;       /* See vhost_session_exclude_tx(). */
     struct vhost_counters *counters;    /* Of the port, to outlive the session;
                                          * or null. */
 };
@@ -171,6 +172,7 @@ bool vhost_session_offers(const struct vhost_session *, bool iommu,
 struct vhost_supply *vhost_session_supply(struct vhost_session *);
 struct vhost_tally *vhost_session_tally(struct vhost_session *);
 const char *vhost_session_zero_copy_obstacle(struct vhost_session *);
+void vhost_session_exclude_tx(struct vhost_session *, uint64_t features);
 void vhost_session_get_memory(struct vhost_session *,
                               struct vhost_memory_map *);
 

@@ -37,6 +37,16 @@ vhost_zerocopy_is_idle(const struct vhost_zerocopy *zc)
     return !n_waiting(zc) && !zc->previous;
 }
 
+/* Did buffers go back that were taken after one that still waits? */
+bool
+vhost_zerocopy_is_out_of_order(const struct vhost_zerocopy *zc)
+{
+    while (zc && !zc->n_overtaken) {
+        zc = zc->previous;
+    }
+    return zc != NULL;
+}
+
 /* Returns how many more buffers can be taken.  If that is 0, the guest has
  * made some available that it had not got back. */
 unsigned int
@@ -134,6 +144,7 @@ collect(struct vhost_zerocopy *zc, struct virtq_buffer *dst, unsigned int max,
 
         if (release(zc, &oldest)) {
             to_virtq(&dst[n++], &oldest, n_packets);
+            zc->n_overtaken -= oldest.overtaken;
             zc->blocked_since = 0;
         } else {
             overtake = overtake || (!oldest.overtaken
@@ -141,6 +152,7 @@ collect(struct vhost_zerocopy *zc, struct virtq_buffer *dst, unsigned int max,
             if (!oldest.overtaken && !overtake) {
                 break;
             }
+            zc->n_overtaken += !oldest.overtaken;
             oldest.overtaken = true;
             *buffer_at(zc, zc->tail++) = oldest;
         }
@@ -256,6 +268,7 @@ vhost_zerocopy_stop(struct vhost_zerocopy *zc, struct virtq *vq,
                     uint64_t deadline)
 {
     struct virtq_buffer buffers[VIRTQ_MAX_BUFFERS];
+    struct vhost_zerocopy *first;
     unsigned int n_packets = 0;
 
     for (;;) {
@@ -264,6 +277,7 @@ vhost_zerocopy_stop(struct vhost_zerocopy *zc, struct virtq *vq,
                                                 ARRAY_SIZE(buffers), &n_more);
 
         if (n) {
+            vq->out_of_order = vhost_zerocopy_is_out_of_order(zc);
             virtq_return(vq, buffers, n);
             n_packets += n_more;
         } else if (vhost_zerocopy_is_idle(zc) || rte_rdtsc() >= deadline) {
@@ -272,9 +286,11 @@ vhost_zerocopy_stop(struct vhost_zerocopy *zc, struct virtq *vq,
             rte_delay_us_sleep(100);
         }
     }
-    for (; zc; zc = zc->previous) {
+    for (first = zc; zc; zc = zc->previous) {
         for (; n_waiting(zc); zc->head++) {
             to_virtq(&buffers[0], buffer_at(zc, zc->head), &n_packets);
+            zc->n_overtaken -= buffer_at(zc, zc->head)->overtaken;
+            vq->out_of_order = vhost_zerocopy_is_out_of_order(first);
             virtq_return(vq, buffers, 1);
         }
     }

@@ -130,6 +130,7 @@ struct vhost_zerocopy {
     /* Buffers that are to go back, the oldest one first. */
     struct vhost_zerocopy_buffer *buffers;
     uint32_t head, tail;        /* Modulo 'capacity', a power of 2. */
+    unsigned int n_overtaken;   /* Of those that wait. */
     uint32_t capacity;          /* At least 'ring_size'. */
     uint32_t ring_size;
 
@@ -141,6 +142,7 @@ struct vhost_zerocopy {
 
 /* For the thread that uses the queue. */
 bool vhost_zerocopy_is_idle(const struct vhost_zerocopy *);
+bool vhost_zerocopy_is_out_of_order(const struct vhost_zerocopy *);
 unsigned int vhost_zerocopy_room(const struct vhost_zerocopy *);
 void vhost_zerocopy_add(struct vhost_zerocopy *, const struct virtq_buffer *,
                         const uint16_t slots[], unsigned int n);

@@ -5,16 +5,153 @@
 
 #include <config.h>
 
+#include <limits.h>
+
 #include "virtq-private.h"
 
 #define DESC_F_AVAIL (1 << VRING_PACKED_DESC_F_AVAIL)
 #define DESC_F_USED (1 << VRING_PACKED_DESC_F_USED)
 #define WRAP_BIT (1 << VRING_PACKED_EVENT_F_WRAP_CTR)
 
+/* The address in all slots of used buffers, until the driver writes another
+ * one there.  No buffer has such an address. */
+#define MARK (~UINT64_C(1))
+#define MARK_OUT_OF_ORDER UINT64_C(1)
+
+static void
+advance_in(unsigned int size, uint16_t *index, bool *wrap, unsigned int n)
+{
+    unsigned int next = *index + n;
+
+    if (next >= size) {
+        next -= size;
+        *wrap = !*wrap;
+    }
+    *index = next;
+}
+
+static void
+advance(const struct virtq *vq, uint16_t *index, bool *wrap, unsigned int n)
+{
+    advance_in(vq->size, index, wrap, n);
+}
+
+static inline bool
+is_available(uint16_t flags, bool wrap)
+{
+    return (!!(flags & DESC_F_AVAIL) == wrap
+            && !!(flags & DESC_F_USED) != wrap);
+}
+
+static void
+retreat(const struct virtq_config *config, uint16_t *index, bool *wrap)
+{
+    if (!*index) {
+        *index = config->size;
+        *wrap = !*wrap;
+    }
+    --*index;
+}
+
+static uint16_t
+read_flags(const struct virtq_config *config, uint16_t index)
+{
+    const struct vring_packed_desc *desc = config->desc;
+
+    return __atomic_load_n(&desc[index].flags, __ATOMIC_RELAXED);
+}
+
+/* Finds where the driver makes the next buffer available.  In each lap, it
+ * writes the same to bit AVAIL of all descriptors, and so does the device. */
+static void
+find_driver(const struct virtq_config *config, uint16_t *index, bool *wrap)
+{
+    bool first = read_flags(config, 0) & DESC_F_AVAIL;
+    unsigned int i = 1;
+
+    while (i < config->size
+           && !!(read_flags(config, i) & DESC_F_AVAIL) == first) {
+        i++;
+    }
+    *index = i % config->size;
+    *wrap = i < config->size ? first : !first;
+}
+
+/* How many slots are there from 'base' to the driver's position 'index' and
+ * 'wrap'?  UINT_MAX if it cannot be there. */
+static unsigned int
+distance(const struct virtq_config *config, uint16_t base, uint16_t index,
+         bool wrap)
+{
+    uint16_t start = base & ~WRAP_BIT;
+
+    return (!!(base & WRAP_BIT) != wrap ? config->size - start + index
+            : start <= index ? index - start : UINT_MAX);
+}
+
+/* Is the slot at 'index' available, in the lap of 'wrap', and not one that we
+ * have used since the driver wrote it? */
+static bool
+is_outstanding(const struct virtq_config *config, uint16_t index, bool wrap)
+{
+    const struct vring_packed_desc *desc = config->desc;
+
+    return (is_available(read_flags(config, index), wrap)
+            && (virtq_read_half(&desc[index].addr) & MARK) != MARK);
+}
+
+/* Corrects '*base', which is where to continue.  A front end knows that only
+ * from a back end that has told it (VHOST_USER_GET_VRING_BASE), not if that
+ * was killed or lost its connection.  There is no index in the guest's memory
+ * as in split rings, but the flags of the descriptors say it: before the
+ * driver's position are available buffers, and before these is the last used
+ * one, unless the ring is full.
+ *
+ * If the used buffer has more than one slot, the others still look available,
+ * but we have left marks in them.  Another back end leaves none; then what the
+ * front end tells is right if the slot before it is the last one of the used
+ * buffer.
+ *
+ * Returns NULL if successful, otherwise why that is impossible. */
+static const char *
+find_base(const struct virtq_config *config, uint16_t *base)
+{
+    const struct vring_packed_desc *desc = config->desc, *last;
+    unsigned int before = (*base & ~WRAP_BIT) + config->size - 1;
+    unsigned int n_told, n = 0;
+    uint16_t index;
+    bool wrap;
+
+    find_driver(config, &index, &wrap);
+    n_told = distance(config, *base, index, wrap);
+    do {
+        retreat(config, &index, &wrap);
+    } while (is_outstanding(config, index, wrap) && ++n < config->size);
+
+    if (n < config->size) {
+        uint64_t mark = virtq_read_half(&desc[index].addr);
+
+        last = &desc[before % config->size];
+        if ((mark & MARK) != MARK && n_told < n
+            && (__atomic_load_n(&last->id, __ATOMIC_RELAXED)
+                == __atomic_load_n(&desc[index].id, __ATOMIC_RELAXED))) {
+            return NULL;
+        }
+        if ((mark & MARK) == MARK && mark & MARK_OUT_OF_ORDER) {
+            return "its buffers were out of order when the switch ended";
+        }
+        advance_in(config->size, &index, &wrap, 1);
+    }
+    *base = index | (wrap ? WRAP_BIT : 0);
+    return NULL;
+}
+
 /* As virtq_init(), for what is particular to packed rings. */
 const char *
 virtq_packed_init(struct virtq *vq, const struct virtq_config *config)
 {
+    uint16_t avail = config->avail_base, used = config->used_base;
+
     vq->packed_desc = config->desc;
     vq->driver_event = config->driver;
     vq->device_event = config->device;
@@ -32,35 +169,24 @@ virtq_packed_init(struct virtq *vq, const struct virtq_config *config)
                                   sizeof *vq->device_event)) {
         return "it is not entirely inside guest memory";
     }
-    vq->next_avail = config->avail_base & ~WRAP_BIT;
-    vq->next_used = config->used_base & ~WRAP_BIT;
-    vq->avail_wrap = (config->avail_base & WRAP_BIT) != 0;
-    vq->used_wrap = (config->used_base & WRAP_BIT) != 0;
-    if (vq->next_avail >= vq->size || vq->next_used >= vq->size) {
+    if ((avail & ~WRAP_BIT) >= vq->size || (used & ~WRAP_BIT) >= vq->size) {
         return "its start index is out of range";
     }
+    if (avail == used) {
+        const char *problem = find_base(config, &avail);
+
+        if (problem) {
+            return problem;
+        }
+        used = avail;
+    }
+    vq->next_avail = avail & ~WRAP_BIT;
+    vq->next_used = used & ~WRAP_BIT;
+    vq->avail_wrap = (avail & WRAP_BIT) != 0;
+    vq->used_wrap = (used & WRAP_BIT) != 0;
     __atomic_store_n(&vq->device_event->flags,
                      VRING_PACKED_EVENT_FLAG_DISABLE, __ATOMIC_RELAXED);
     return NULL;
-}
-
-static void
-advance(const struct virtq *vq, uint16_t *index, bool *wrap, unsigned int n)
-{
-    unsigned int next = *index + n;
-
-    if (next >= vq->size) {
-        next -= vq->size;
-        *wrap = !*wrap;
-    }
-    *index = next;
-}
-
-static inline bool
-is_available(uint16_t flags, bool wrap)
-{
-    return (!!(flags & DESC_F_AVAIL) == wrap
-            && !!(flags & DESC_F_USED) != wrap);
 }
 
 unsigned int
@@ -93,7 +219,7 @@ fetch_chain(const struct virtq *vq, struct virtq_burst *burst,
 {
     bool wrap = false;
 
-    buffer->len = 0;
+    virtq_begin_buffer(buffer);
     for (;;) {
         uint32_t len = high;
         uint16_t flags = high >> 48;
@@ -146,7 +272,7 @@ virtq_packed_fetch(struct virtq *vq, struct virtq_burst *burst,
     const char *fault = NULL;
     unsigned int n;
 
-    burst->n_segments = 0;
+    virtq_begin_fetch(burst);
     for (n = 0; n < max && n_descs < vq->size; n++) {
         struct virtq_buffer *buffer = &burst->buffers[n];
 
@@ -183,19 +309,48 @@ virtq_packed_take(struct virtq *vq, const struct virtq_burst *burst,
     advance(vq, &vq->next_avail, &vq->avail_wrap, n_descs);
 }
 
+/* A descriptor, to be written at once. */
+typedef uint64_t __attribute__((vector_size(16), may_alias)) whole_desc;
+
+/* Marks the further slots of '*buffer', whose first one is at 'index'. */
+static void
+mark_further_slots(struct virtq *vq, uint16_t index,
+                   const struct virtq_buffer *buffer, uint64_t mark)
+{
+    bool wrap = false;
+
+    for (unsigned int i = 1; i < buffer->n_descs; i++) {
+        advance(vq, &index, &wrap, 1);
+        __atomic_store_n((virtq_half_desc *) &vq->packed_desc[index].addr,
+                         mark, __ATOMIC_RELAXED);
+        if (OVS_UNLIKELY(vq->log)) {
+            virtq_log_write(vq, &vq->packed_desc[index].addr, sizeof mark);
+        }
+    }
+}
+
 /* Makes the descriptor at 'index' the used one of '*buffer'.  Pairs with the
  * guest's barrier between looking at the flags and at the rest, or the
- * buffer. */
+ * buffer.
+ *
+ * The driver does not look at the address of a used descriptor (virtio 1.2,
+ * 2.8.5), so that there is room for a mark: see find_base().  Each half of the
+ * descriptor is written whole, even where both at once are not. */
 static void
 write_used(struct virtq *vq, uint16_t index, bool wrap,
            const struct virtq_buffer *buffer)
 {
+    uint64_t mark = MARK | (vq->out_of_order ? MARK_OUT_OF_ORDER : 0);
     uint64_t flags = ((wrap ? DESC_F_AVAIL | DESC_F_USED : 0)
                       | (buffer->written ? VRING_DESC_F_WRITE : 0));
 
-    __atomic_store_n((virtq_half_desc *) &vq->packed_desc[index].len,
-                     flags << 48 | (uint64_t) buffer->id << 32
-                     | buffer->written, __ATOMIC_RELEASE);
+    if (OVS_UNLIKELY(buffer->n_descs > 1)) {
+        mark_further_slots(vq, index, buffer, mark);
+    }
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    *(volatile whole_desc *) &vq->packed_desc[index] = (whole_desc) {
+        mark, flags << 48 | (uint64_t) buffer->id << 32 | buffer->written
+    };
     if (OVS_UNLIKELY(vq->log)) {
         virtq_log_write(vq, &vq->packed_desc[index],
                         sizeof *vq->packed_desc);

@@ -43,6 +43,22 @@ virtq_prefetch_write(const void *p)
 #endif
 }
 
+/* Begins a look for buffers. */
+static inline void
+virtq_begin_fetch(struct virtq_burst *burst)
+{
+    burst->n_segments = 0;
+    burst->n_empty_descs = 0;
+}
+
+/* Prepares '*buffer' for virtq_add_segment(). */
+static inline void
+virtq_begin_buffer(struct virtq_buffer *buffer)
+{
+    buffer->first = (struct virtq_segment) { .data = NULL };
+    buffer->len = 0;
+}
+
 /* Tries to make '*buffer' the 'len' bytes at 'address'.  This is the usual
  * case: one descriptor, in one region. */
 static inline bool

@@ -23,6 +23,39 @@ avail_event(const struct virtq *vq)
     return (uint16_t *) &vq->used->ring[vq->size];
 }
 
+static uint64_t *
+used_entry(const struct virtq *vq, uint16_t index)
+{
+    return (uint64_t *) &vq->used->ring[index & (vq->size - 1)];
+}
+
+static uint64_t
+read_used(const struct virtq *vq, uint16_t index)
+{
+    return get_unaligned_u64(used_entry(vq, index));
+}
+
+/* What the entry of the used ring at 'index', the next one to be written, has
+ * if buffers behind it in the available ring were used before one that is
+ * not.  No buffer has that identifier. */
+static uint64_t
+out_of_order_mark(uint16_t index)
+{
+    return (uint64_t) index << 32 | UINT32_MAX;
+}
+
+/* Leaves word for a switch that continues with the ring after this one was
+ * killed: it would take buffers that were used for available ones.  The guest
+ * does not look at the entry before it is used. */
+static void
+mark_out_of_order(struct virtq *vq, uint16_t index)
+{
+    put_unaligned_u64(used_entry(vq, index), out_of_order_mark(index));
+    if (vq->log) {
+        virtq_log_write(vq, used_entry(vq, index), USED_ENTRY_SIZE);
+    }
+}
+
 /* As virtq_init(), for what is particular to split rings. */
 const char *
 virtq_split_init(struct virtq *vq, const struct virtq_config *config)
@@ -49,6 +82,11 @@ virtq_split_init(struct virtq *vq, const struct virtq_config *config)
                                   sizeof(struct vring_used)
                                   + size * USED_ENTRY_SIZE + event_size)) {
         return "it is not entirely inside guest memory";
+    }
+    if (config->avail_base == config->used_base
+        && (read_used(vq, config->used_base)
+            == out_of_order_mark(config->used_base))) {
+        return "its buffers were out of order when the switch ended";
     }
     vq->next_avail = config->avail_base;
     vq->next_used = config->used_base;
@@ -81,7 +119,7 @@ static const char *
 fetch_chain(const struct virtq *vq, struct virtq_burst *burst,
             struct virtq_buffer *buffer, uint64_t low, uint64_t high)
 {
-    buffer->len = 0;
+    virtq_begin_buffer(buffer);
     for (;;) {
         uint32_t len = high;
         uint16_t flags = high >> 32;
@@ -133,7 +171,7 @@ virtq_split_fetch(struct virtq *vq, struct virtq_burst *burst,
     const char *fault = NULL;
     unsigned int i;
 
-    burst->n_segments = 0;
+    virtq_begin_fetch(burst);
     if (OVS_UNLIKELY(n > vq->size)) {
         virtq_end_fetch(vq, burst, 0, "it has more entries than fit");
         return 0;
@@ -173,12 +211,16 @@ virtq_split_return(struct virtq *vq, const struct virtq_buffer *buffers,
     for (unsigned int i = 0; i < n; i++) {
         uint16_t slot = (first + i) & (vq->size - 1);
 
-        put_unaligned_u64((uint64_t *) &vq->used->ring[slot],
+        put_unaligned_u64(used_entry(vq, slot),
                           (uint64_t) buffers[i].written << 32
                           | buffers[i].id);
         if (OVS_UNLIKELY(vq->log)) {
             virtq_log_write(vq, &vq->used->ring[slot], USED_ENTRY_SIZE);
         }
+    }
+
+    if (OVS_UNLIKELY(vq->out_of_order)) {
+        mark_out_of_order(vq, first + n);
     }
 
     /* Pairs with the guest's barrier between looking at the index and at the

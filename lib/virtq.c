@@ -100,8 +100,9 @@ virtq_wants_call(struct virtq *vq)
 /* Adds the 'len' bytes at 'address', of a descriptor with 'flags', to the end
  * of '*buffer'.  Returns NULL if successful, otherwise what is wrong.
  *
- * As no descriptor is empty and the number of segments is limited, a chain
- * without end fails here, too. */
+ * A descriptor may be empty; wherever it points, nothing is there to be read
+ * or written.  The numbers of segments and of empty descriptors are limited,
+ * so a chain without end fails here, too. */
 const char *
 virtq_add_segment(const struct virtq *vq, struct virtq_burst *burst,
                   struct virtq_buffer *buffer, uint64_t address,
@@ -110,8 +111,8 @@ virtq_add_segment(const struct virtq *vq, struct virtq_burst *burst,
     if ((flags & VRING_DESC_F_WRITE) != vq->direction) {
         return "a descriptor has the wrong direction";
     }
-    if (!len) {
-        return "a descriptor is empty";
+    if (!len && burst->n_empty_descs++ >= VIRTQ_MAX_EMPTY_DESCS) {
+        return virtq_burst_is_full;
     }
     if (len > UINT32_MAX - buffer->len) {
         return "a buffer is longer than 4 GiB";

@@ -64,6 +64,10 @@ struct vring_used;
  * each. */
 #define VIRTQ_MAX_SEGMENTS 256
 
+/* At most this many descriptors of length 0 in the buffers of a burst.  They
+ * are passed over. */
+#define VIRTQ_MAX_EMPTY_DESCS 256
+
 #define VIRTQ_MAX_SIZE 32768
 
 /* Part of a buffer, contiguous for us. */
@@ -73,7 +77,7 @@ struct virtq_segment {
 };
 
 struct virtq_buffer {
-    struct virtq_segment first;
+    struct virtq_segment first; /* Its 'len' is 0 if that of the buffer is. */
     uint32_t len;               /* Of all segments. */
     uint32_t written;           /* Set by the user before the return. */
     uint16_t id;                /* Which one, for the guest. */
@@ -85,6 +89,7 @@ struct virtq_buffer {
 struct virtq_burst {
     unsigned int n_buffers;
     unsigned int n_segments;
+    unsigned int n_empty_descs; /* That were passed over. */
     struct virtq_buffer buffers[VIRTQ_MAX_BUFFERS];
     struct virtq_segment segments[VIRTQ_MAX_SEGMENTS];
 };
@@ -109,7 +114,8 @@ struct virtq_config {
     void *device;               /* Device area: what the device writes. */
 
     /* Where to continue, as in VHOST_USER_SET_VRING_BASE.  In packed rings,
-     * bit 15 is the wrap counter. */
+     * bit 15 is the wrap counter.  If both are the same there, the ring itself
+     * may know better: see find_base() in virtq-packed.c. */
     uint16_t avail_base;
     uint16_t used_base;
 };
@@ -134,6 +140,10 @@ struct virtq {
     uint16_t direction;         /* Flags of a descriptor: writable or not. */
     bool packed;
     bool event_idx;
+
+    /* Set by the user before virtq_return(): does it have a buffer that was
+     * taken before one of those that it returns or has returned? */
+    bool out_of_order;
     bool avail_wrap;            /* Packed: wrap counters. */
     bool used_wrap;
 

@@ -132,6 +132,7 @@ use_buffer(struct virtq_buffer *b, unsigned int ahead)
         len += burst.segments[b->more + i].len;
     }
     FUZZ_CHECK(b->len == len);
+    FUZZ_CHECK(b->first.len || (!b->len && !b->n_more));
 }
 
 static void
@@ -152,6 +153,7 @@ fetch(unsigned int max)
     }
     FUZZ_CHECK(burst.n_buffers == n);
     FUZZ_CHECK(burst.n_segments <= VIRTQ_MAX_SEGMENTS);
+    FUZZ_CHECK(burst.n_empty_descs <= VIRTQ_MAX_EMPTY_DESCS + 1);
     /* In a packed ring, only a guess if the guest is not honest. */
     FUZZ_CHECK(FUZZ_IS_RACE || guest.config.packed || n <= n_available);
     for (unsigned int i = 0; i < n; i++) {
@@ -161,7 +163,9 @@ fetch(unsigned int max)
     for (unsigned int i = 0; i < n; i++) {
         const struct virtq_buffer *b = &burst.buffers[i];
 
-        use_segment(&b->first);
+        if (b->len) {
+            use_segment(&b->first);
+        }
         for (unsigned int j = 0; j < b->n_more; j++) {
             use_segment(&burst.segments[b->more + j]);
         }
@@ -206,7 +210,10 @@ give_back(unsigned int n)
         if (guest.config.packed) {
             FUZZ_CHECK(next < guest.config.size);
             allow(&descs[next].len, 8);
-            next = (next + taken[i].n_descs) % guest.config.size;
+            for (unsigned int j = 0; j < taken[i].n_descs; j++) {
+                allow(&descs[next].addr, 8);
+                next = (next + 1) % guest.config.size;
+            }
         } else {
             allow(&used->ring[next++ % guest.config.size], 8);
         }

@@ -60,6 +60,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-qos.c \
 	tests/unit/test-vhost-rxtx-offload.c \
 	tests/unit/test-vhost-rxtx.c \
+	tests/unit/test-vhost-segment.c \
 	tests/unit/test-vhost-session.c \
 	tests/unit/test-vhost-show-text.c \
 	tests/unit/test-vhost-show.c \

@@ -25,6 +25,55 @@
 #include "util.h"
 #include "virtq-driver.h"
 
+/* Descriptors of length 0, in buffers of both directions; buffers of nothing
+ * else. */
+static void
+test_empty(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    for (int i = 0; i < ARRAY_SIZE(all_features); i++) {
+        bool mergeable = all_features[i] & FEATURE(VIRTIO_NET_F_MRG_RXBUF);
+        struct driver_piece pieces[4] = { { PAGE, 0 } };
+        struct rte_mbuf *mbuf;
+        uint32_t written;
+
+        start(1, all_features[i], 64);
+        guest_write(&guest, PAGE, "\0\0\0\0\0\0\0\0\0\0\0\0xyz", 15);
+        CHECK(driver_add(&driver, pieces, 1, false) >= 0);
+        pieces[1] = (struct driver_piece) { PAGE, hdr_len };
+        pieces[3] = (struct driver_piece) { PAGE + 12, 3 };
+        CHECK(driver_add(&driver, pieces, 4, false) >= 0);
+        CHECK_INT(native->dequeue(&device, q, pool->mp, &mbuf, 1, &counters),
+                  0);
+        CHECK_INT(counters.rx_runt_drops, 1);
+        CHECK_INT(receive(&mbuf, 1), 1);
+        CHECK_INT(mbuf->pkt_len, 3);
+        CHECK(!memcmp(rte_pktmbuf_mtod(mbuf, char *), "xyz", 3));
+        rte_pktmbuf_free(mbuf);
+        CHECK(driver_get(&driver, &written) >= 0);
+        CHECK(driver_get(&driver, &written) >= 0);
+        stop();
+
+        /* An empty buffer is in the way of one packet, at most. */
+        start(0, all_features[i], 64);
+        CHECK(driver_add(&driver, pieces, 1, false) >= 0);
+        pieces[1] = (struct driver_piece) { PAGE, hdr_len + 1 };
+        pieces[3] = (struct driver_piece) { PAGE + hdr_len + 1, 200 };
+        CHECK(driver_add(&driver, pieces, 4, false) >= 0);
+        CHECK(driver_add(&driver, pieces, 4, false) >= 0);
+        CHECK_INT(send_one(1, 100, false), 1);
+        CHECK_INT(counters.tx_small_buffer_drops, !mergeable);
+        CHECK_INT(send_one(2, 100, false), 1);
+        CHECK_INT(COUNTER(good_packets), 1 + mergeable);
+        CHECK(driver_get(&driver, &written) >= 0);
+        CHECK_INT(written, 0);
+        CHECK(driver_get(&driver, &written) >= 0);
+        CHECK_INT(written, hdr_len + 100);
+        stop();
+    }
+    finish();
+}
+VHOST_TEST(test_empty, "native-empty", "native: empty descriptors", TEST_DPDK);
+
 /* How often the guest was notified since the last time. */
 static unsigned int
 n_calls(int fd)

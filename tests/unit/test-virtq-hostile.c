@@ -198,13 +198,6 @@ buffer_of_4_gib(void)
 }
 
 static const char *
-buffer_empty(void)
-{
-    add_to(GUEST_START, 0);
-    return "a descriptor is empty";
-}
-
-static const char *
 buffer_of_wrong_direction(void)
 {
     add();
@@ -218,14 +211,6 @@ chain_of_wrong_direction(void)
     add_chain(3);
     *flags_of(nth_desc(2)) ^= VRING_DESC_F_WRITE;
     return "a descriptor has the wrong direction";
-}
-
-static const char *
-chain_with_empty(void)
-{
-    add_chain(3);
-    *len_of(nth_desc(1)) = 0;
-    return "a descriptor is empty";
 }
 
 static const char *
@@ -384,12 +369,40 @@ table_over_buffer_end(void)
     return outside;
 }
 
+/* Nothing at all, in more descriptors than are looked at. */
 static const char *
-table_with_empty(void)
+table_of_empties(void)
 {
-    put_desc(end - 16, GUEST_START, 0, 0, 0);
+    uint64_t address = GUEST_START + (512 << 10);
+
+    for (unsigned int i = 0; i < 300; i++) {
+        put_desc(address + 16 * i, end, 0, VRING_DESC_F_NEXT, i + 1);
+    }
+    add_table(address, 300 * 16);
+    return "a buffer is in too many pieces";
+}
+
+/* Likewise, but it leads to itself. */
+static const char *
+table_of_empties_to_itself(void)
+{
+    put_desc(end - 16, GUEST_START, 0, VRING_DESC_F_NEXT, 0);
     add_table(end - 16, 16);
-    return "a descriptor is empty";
+    return "a buffer is in too many pieces";
+}
+
+static const char *
+chain_of_empties_without_end(void)
+{
+    add_chain(SIZE);
+    for (int i = 0; i < SIZE; i++) {
+        *len_of(nth_desc(i)) = 0;
+    }
+    *flags_of(nth_desc(SIZE - 1)) |= VRING_DESC_F_NEXT;
+    if (!driver.options.packed) {
+        driver.desc[SIZE - 1].next = 0;
+    }
+    return "a buffer is in too many pieces";
 }
 
 static const char *
@@ -457,10 +470,8 @@ static const struct hostile_case {
     CASE(buffer_before_start, BOTH),
     CASE(buffer_elsewhere, BOTH),
     CASE(buffer_of_4_gib, BOTH),
-    CASE(buffer_empty, BOTH),
     CASE(buffer_of_wrong_direction, BOTH),
     CASE(chain_of_wrong_direction, BOTH),
-    CASE(chain_with_empty, BOTH),
     CASE(chain_over_end, BOTH),
     CASE(chain_without_end, BOTH),
     CASE(chain_to_itself, SPLIT),
@@ -476,7 +487,9 @@ static const struct hostile_case {
     CASE(table_in_table, BOTH),
     CASE(table_with_successor, BOTH),
     CASE(table_over_buffer_end, BOTH),
-    CASE(table_with_empty, BOTH),
+    CASE(chain_of_empties_without_end, BOTH),
+    CASE(table_of_empties, BOTH),
+    CASE(table_of_empties_to_itself, SPLIT),
     CASE(table_not_aligned, BOTH),
     CASE(table_to_itself, SPLIT),
     CASE(table_to_nowhere, SPLIT),

@@ -6,6 +6,7 @@
 
 #include <linux/virtio_ring.h>
 
+#include "random.h"
 #include "test-vhost.h"
 #include "util.h"
 #include "virtq-driver.h"
@@ -132,3 +133,125 @@ test_packed_chain_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 }
 VHOST_TEST(test_packed_chain_calls, "virtq-packed-chain-calls",
            "virtqueues: notifications, packed chains", 0);
+
+/* Checks that a packed virtqueue continues at 'expected', or has 'fault', if
+ * the front end tells 'told'. */
+static void
+check_found(uint16_t told, uint16_t expected, const char *fault)
+{
+    struct virtq_config config = driver_config(&driver);
+    uint16_t avail, used;
+    struct virtq other;
+
+    config.avail_base = config.used_base = told;
+    CHECK_STR(virtq_init(&other, &config), fault);
+    if (!fault) {
+        virtq_get_base(&other, &avail, &used);
+        CHECK_INT(avail, expected);
+        CHECK_INT(used, expected);
+    }
+}
+
+/* Back ends that end without a word, again and again: each finds in the ring
+ * where the one before was, whatever the front end tells. */
+static void
+test_find_base_of(unsigned int size, unsigned int max_pieces, bool indirect)
+{
+    const struct driver_options o = {
+        .packed = true, .size = size, .base = WRAP_BIT
+    };
+    struct driver_piece pieces[8];
+    unsigned int n_returned = 0;
+    uint16_t stale = WRAP_BIT;
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(pieces); i++) {
+        pieces[i] = (struct driver_piece) { GUEST_START + i, 1 };
+    }
+    start_virtq(&o);
+    check_found(0, WRAP_BIT, NULL);
+    for (int round = 0; round < 3000; round++) {
+        unsigned int n_added = random_range(2 * size), n_taken;
+        uint16_t avail, used;
+        uint32_t written;
+
+        while (n_added--) {
+            driver_add(&driver, pieces, 1 + random_range(max_pieces),
+                       indirect);
+        }
+        n_taken = virtq_fetch(&vq, &burst, 1 + random_range(64));
+        virtq_take(&vq, &burst, n_taken);
+        /* Some have not been returned when it ends. */
+        n_taken = random_range(n_taken + 1);
+        virtq_return(&vq, burst.buffers, n_taken);
+        n_returned += n_taken;
+        for (int i = random_range(3) * size; i--; ) {
+            driver_get(&driver, &written);
+        }
+
+        virtq_get_base(&vq, &avail, &used);
+        check_found(WRAP_BIT, used, NULL);
+        check_found(0, used, NULL);
+        check_found(stale, used, NULL);
+        check_found(used, used, NULL);
+        if (!random_range(20)) {
+            stale = used;
+        }
+        vq.next_avail = vq.next_used;
+        vq.avail_wrap = vq.used_wrap;
+    }
+    CHECK(n_returned > 300);
+    finish_virtq();
+}
+
+static void
+test_find_base(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    static const unsigned int sizes[] = { 1, 2, 3, 8, 50, 256 };
+
+    for (int i = 0; i < ARRAY_SIZE(sizes); i++) {
+        test_find_base_of(sizes[i], 1, false);
+        test_find_base_of(sizes[i], MIN(sizes[i], 8), false);
+        test_find_base_of(sizes[i], 8, true);
+    }
+}
+VHOST_TEST(test_find_base, "virtq-find-base",
+           "virtqueues: packed, the position is lost", 0);
+
+/* A back end that leaves no marks, and one that has returned buffers out of
+ * order. */
+static void
+test_find_base_hard(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    const struct driver_options o = {
+        .packed = true, .size = 8, .base = WRAP_BIT
+    };
+    const struct driver_piece pieces[] = {
+        { GUEST_START, 1 }, { GUEST_START, 1 }, { GUEST_START, 1 }
+    };
+    const char *fault = "its buffers were out of order when the switch ended";
+    uint32_t written;
+
+    start_virtq(&o);
+    CHECK(driver_add(&driver, pieces, 3, false) >= 0);
+    CHECK(driver_add(&driver, pieces, 2, false) >= 0);
+    CHECK(driver_add(&driver, pieces, 1, false) >= 0);
+    CHECK_INT(virtq_fetch(&vq, &burst, 64), 3);
+    virtq_take(&vq, &burst, 3);
+    virtq_return(&vq, burst.buffers, 1);
+    check_found(WRAP_BIT, WRAP_BIT | 3, NULL);
+    driver.packed_desc[0].addr = GUEST_START;
+    check_found(WRAP_BIT | 3, WRAP_BIT | 3, NULL);
+    CHECK(driver_get(&driver, &written) >= 0);
+
+    vq.out_of_order = true;
+    virtq_return(&vq, burst.buffers + 2, 1);
+    check_found(WRAP_BIT | 4, WRAP_BIT | 4, fault);
+    CHECK(driver_get(&driver, &written) >= 0);
+    vq.out_of_order = false;
+    virtq_return(&vq, burst.buffers + 1, 1);
+    check_found(WRAP_BIT, WRAP_BIT | 6, NULL);
+    CHECK(driver_get(&driver, &written) >= 0);
+    finish_virtq();
+}
+VHOST_TEST(test_find_base_hard, "virtq-find-base-hard",
+           "virtqueues: packed, the position cannot be known", 0);

@@ -6,6 +6,7 @@
 
 #include "test-vhost.h"
 #include "util.h"
+#include "virtq-driver.h"
 #include "virtq-fixture.h"
 #include "virtq.h"
 
@@ -80,3 +81,49 @@ test_split_calls(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 }
 VHOST_TEST(test_split_calls, "virtq-split-calls",
            "virtqueues: notifications, split", 0);
+
+/* A split ring continues after the last used buffer, unless the back end that
+ * has ended had returned others before one that it still had. */
+static void
+test_out_of_order(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    const struct driver_options o = { .size = 8, .base = 65530 };
+    const struct driver_piece piece = { GUEST_START, 1 };
+    struct virtq_config config;
+    struct virtq other;
+    uint32_t written;
+
+    start_virtq(&o);
+    for (int round = 0; round < 20; round++) {
+        uint16_t avail, used;
+
+        for (int i = 0; i < 8; i++) {
+            CHECK(driver_add(&driver, &piece, 1, false) >= 0);
+        }
+        CHECK_INT(virtq_fetch(&vq, &burst, 64), 8);
+        virtq_take(&vq, &burst, 8);
+        for (int i = 0; i < 8; i++) {
+            static const int order[] = { 0, 2, 1, 4, 5, 6, 7, 3 };
+
+            vq.out_of_order = i != 0 && i != 2 && i != 7;
+            virtq_return(&vq, &burst.buffers[order[i]], 1);
+            virtq_get_base(&vq, &avail, &used);
+            config = driver_config(&driver);
+            config.avail_base = config.used_base = used;
+            CHECK_STR(virtq_init(&other, &config),
+                      (vq.out_of_order
+                       ? "its buffers were out of order when the switch ended"
+                       : NULL));
+
+            /* The switch itself knows better. */
+            config.avail_base = avail;
+            CHECK_STR(vq.out_of_order ? virtq_init(&other, &config) : NULL,
+                      NULL);
+            CHECK_INT(driver_get(&driver, &written),
+                      burst.buffers[order[i]].id);
+        }
+    }
+    finish_virtq();
+}
+VHOST_TEST(test_out_of_order, "virtq-out-of-order",
+           "virtqueues: split, out of order at the end", 0);
