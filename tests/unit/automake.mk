@@ -28,6 +28,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-placement.c \
 	tests/unit/test-vhost-port.c \
 	tests/unit/test-vhost-qos.c \
+	tests/unit/test-vhost-rates.c \
 	tests/unit/test-vhost-rxtx.c \
 	tests/unit/test-vhost-session.c \
 	tests/unit/test-vhost-show.c \
@@ -72,6 +73,7 @@ tests_test_vhost_LDFLAGS = \
 	-Wl,--wrap=unixctl_command_register \
 	-Wl,--wrap=unixctl_command_reply \
 	-Wl,--wrap=unixctl_command_reply_error \
+	-Wl,--wrap=vhost_bucket_now \
 	-Wl,-z,muldefs
 # The last one is for a coverage counter that Open vSwitch's netdev-dpdk has,
 # too: in a switch, a plugin's symbols are its own.
