@@ -9,6 +9,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/netdev-vhost.h \
 	lib/vhost-advice.c \
 	lib/vhost-advice.h \
+	lib/vhost-bucket.c \
+	lib/vhost-bucket.h \
 	lib/vhost-compat.h \
 	lib/vhost-config.c \
 	lib/vhost-config.h \

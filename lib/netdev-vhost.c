@@ -288,10 +288,12 @@ netdev_vhost_get_custom_stats(const struct netdev *netdev,
 
 static int
 netdev_vhost_set_policing(struct netdev *netdev, uint32_t rate,
-                          uint32_t burst, uint32_t kpkts_rate OVS_UNUSED,
-                          uint32_t kpkts_burst OVS_UNUSED)
+                          uint32_t burst, uint32_t kpkts_rate,
+                          uint32_t kpkts_burst)
 {
-    return vhost_port_set_policing(vhost_port_cast(netdev), rate, burst);
+    vhost_port_set_policing(vhost_port_cast(netdev), rate, burst, kpkts_rate,
+                            kpkts_burst);
+    return 0;
 }
 
 static int

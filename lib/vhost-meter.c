@@ -5,16 +5,28 @@
 
 #include "vhost-meter.h"
 
-#include <rte_cycles.h>
+#include <rte_ether.h>
 #include <rte_mbuf.h>
 
 #include "util.h"
+#include "vhost-bucket.h"
 
 void
 vhost_meter_init(struct vhost_meter *meter)
 {
     rte_spinlock_init(&meter->lock);
     meter->now = 0;
+}
+
+/* Returns what 'mbuf' counts, in bytes: all but the Ethernet header, as for
+ * other ports of DPDK.  A packet that is yet to be segmented counts as it is,
+ * without the headers that this will add. */
+uint32_t
+vhost_meter_len(const struct rte_mbuf *mbuf)
+{
+    uint32_t len = rte_pktmbuf_pkt_len(mbuf);
+
+    return len > RTE_ETHER_HDR_LEN ? len - RTE_ETHER_HDR_LEN : 0;
 }
 
 /* Calls 'decide' with 'aux' for each of the 'n' packets in 'mbufs'.  Frees the
@@ -25,9 +37,11 @@ vhost_meter_run(struct vhost_meter *meter, vhost_meter_decide *decide,
                 void *aux, struct rte_mbuf **mbufs, uint16_t n)
 {
     uint16_t n_passed = 0;
+    uint64_t now;
 
     rte_spinlock_lock(&meter->lock);
-    meter->now = MAX(meter->now, rte_rdtsc());
+    now = vhost_bucket_now();
+    meter->now = MAX(meter->now, now);
     for (uint16_t i = 0; i < n; i++) {
         struct rte_mbuf *mbuf = mbufs[i];
 

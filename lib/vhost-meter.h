@@ -6,11 +6,8 @@
 
 /* Lets packets pass or drops them, in threads that share the meter.
  *
- * A meter of DPDK's rte_meter takes a time that is older than that of the last
- * packet for one far in the future, and fills its buckets.  So threads must
- * not read the clock before they have the lock: a thread may wait for it, and
- * the clocks of two sockets may differ.  Here the clock is read with the lock
- * held and does not go back.
+ * The clock is read once a burst, with the lock held, and does not go back: a
+ * thread may wait for the lock, and the clocks of two sockets may differ.
  *
  * What a decision uses is written with the lock held: by threads in
  * vhost_meter_run(), and by the main thread when it configures the meter.  The
@@ -33,6 +30,7 @@ typedef bool vhost_meter_decide(void *aux, const struct rte_mbuf *,
                                 uint64_t now);
 
 void vhost_meter_init(struct vhost_meter *);
+uint32_t vhost_meter_len(const struct rte_mbuf *);
 uint16_t vhost_meter_run(struct vhost_meter *, vhost_meter_decide *decide,
                          void *aux, struct rte_mbuf **mbufs, uint16_t n);
 

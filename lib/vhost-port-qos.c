@@ -20,42 +20,58 @@ VLOG_DEFINE_THIS_MODULE(vhost_port_qos);
  *
  * Functions return 0 or a positive errno value. */
 
-/* In kbit, from ovs-vswitchd.conf.db(5). */
+/* In kbit and in thousands of packets, from ovs-vswitchd.conf.db(5). */
 #define DEFAULT_POLICER_BURST 8000
+#define DEFAULT_POLICER_KPKTS_BURST 16
 
 #define BYTES_PER_KBIT UINT64_C(125)
 
-/* Polices what is received to 'rate', in kbit/s, with bursts of 'burst', in
- * kbit, or of the default size if that is 0.  A 'rate' of 0 is no limit. */
-int
-vhost_port_set_policing(struct vhost_port *port, uint32_t rate, uint32_t burst)
+/* Returns the limit of 'rate' and 'burst', both times 'unit', with a burst of
+ * 'default_burst' if 'burst' is 0.  A 'rate' of 0 is no limit. */
+static struct vhost_limit
+make_limit(uint32_t rate, uint32_t burst, uint32_t default_burst,
+           uint64_t unit)
 {
-    struct vhost_policer *old, *new = NULL;
-    int error = 0;
+    return (struct vhost_limit) {
+        .rate = rate * unit,
+        .burst = !rate ? 0 : (burst ? burst : default_burst) * unit,
+    };
+}
 
-    burst = !rate ? 0 : !burst ? DEFAULT_POLICER_BURST : burst;
+static bool
+is_same_limit(const struct vhost_limit *a, const struct vhost_limit *b)
+{
+    return a->rate == b->rate && a->burst == b->burst;
+}
+
+/* Polices what is received to 'rate', in kbit/s, with bursts of 'burst', in
+ * kbit, and to 'kpkts_rate', in thousands of packets a second, with bursts of
+ * 'kpkts_burst', in thousands.  A burst of 0 is of the default size, a rate of
+ * 0 is no limit. */
+void
+vhost_port_set_policing(struct vhost_port *port, uint32_t rate, uint32_t burst,
+                        uint32_t kpkts_rate, uint32_t kpkts_burst)
+{
+    const struct vhost_limit bytes = make_limit(
+        rate, burst, DEFAULT_POLICER_BURST, BYTES_PER_KBIT);
+    const struct vhost_limit packets = make_limit(
+        kpkts_rate, kpkts_burst, DEFAULT_POLICER_KPKTS_BURST, 1000);
 
     ovs_mutex_lock(&port->mutex);
-    if (rate == port->policer_rate && burst == port->policer_burst) {
-        ovs_mutex_unlock(&port->mutex);
-        return 0;
-    }
-    if (rate) {
-        new = vhost_policer_create(rate * BYTES_PER_KBIT,
-                                   burst * BYTES_PER_KBIT, &error);
-        if (!new) {
-            VLOG_ERR("%s: Could not create rte meter for ingress policer: %s",
-                     netdev_get_name(&port->up), ovs_strerror(error));
-        }
-    }
-    old = ovsrcu_get_protected(struct vhost_policer *, &port->policer);
-    ovsrcu_set(&port->policer, new);
-    vhost_policer_destroy_postponed(old);
-    port->policer_rate = rate;
-    port->policer_burst = burst;
-    ovs_mutex_unlock(&port->mutex);
+    if (!is_same_limit(&bytes, &port->policed_bytes)
+        || !is_same_limit(&packets, &port->policed_packets)) {
+        struct vhost_policer *old = ovsrcu_get_protected(
+            struct vhost_policer *, &port->policer);
 
-    return error;
+        ovsrcu_set(&port->policer,
+                   (!rate && !kpkts_rate ? NULL
+                    : vhost_policer_create_for(
+                        rate ? &bytes : NULL, kpkts_rate ? &packets : NULL)));
+        vhost_policer_destroy_postponed(old);
+        port->policed_bytes = bytes;
+        port->policed_packets = packets;
+    }
+    ovs_mutex_unlock(&port->mutex);
 }
 
 /* Returns the QoS configuration of 'port', or NULL. */

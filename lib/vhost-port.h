@@ -24,6 +24,7 @@
 #include "ovs-atomic.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
+#include "vhost-policer.h"
 #include "vhost-ports.h"
 #include "vhost-session.h"
 #include "vhost-stats.h"
@@ -32,7 +33,6 @@ struct rte_mempool;
 struct smap;
 struct vhost_mempool;
 struct vhost_placement;
-struct vhost_policer;
 struct vhost_qos;
 
 struct vhost_port {
@@ -68,8 +68,8 @@ struct vhost_port {
     int requested_mtu OVS_GUARDED;
     enum netdev_flags flags OVS_GUARDED;
     struct eth_addr hwaddr OVS_GUARDED;
-    uint32_t policer_rate OVS_GUARDED;  /* kbit/s; 0 for none. */
-    uint32_t policer_burst OVS_GUARDED; /* kbit. */
+    struct vhost_limit policed_bytes OVS_GUARDED;       /* 0 for none. */
+    struct vhost_limit policed_packets OVS_GUARDED;
 
     /* What is in force. */
     int node;                           /* NUMA node; as above. */
@@ -141,8 +141,9 @@ void vhost_port_update_placement(struct vhost_port *port)
     OVS_REQUIRES(port->mutex);
 
 /* Policing and QoS: vhost-port-qos.c. */
-int vhost_port_set_policing(struct vhost_port *, uint32_t rate,
-                            uint32_t burst);
+void vhost_port_set_policing(struct vhost_port *, uint32_t rate,
+                             uint32_t burst, uint32_t kpkts_rate,
+                             uint32_t kpkts_burst);
 const char *vhost_port_get_qos(struct vhost_port *, struct smap *details);
 int vhost_port_set_qos(struct vhost_port *, const char *type,
                        const struct smap *details);

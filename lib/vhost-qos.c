@@ -7,7 +7,6 @@
 
 #include <errno.h>
 
-#include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <rte_meter.h>
 
@@ -20,6 +19,7 @@
 #include "sset.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-bucket.h"
 #include "vhost-meter.h"
 #include "vhost-policer.h"
 
@@ -32,8 +32,7 @@ struct qos_params {
 /* A two-rate meter (RFC 4115) and what passed it. */
 struct trtcm {
     struct qos_params params;
-    struct rte_meter_trtcm_rfc4115_profile profile;
-    struct rte_meter_trtcm_rfc4115 meter;
+    struct vhost_bucket committed, excess;
     struct netdev_queue_stats stats;
 };
 
@@ -353,22 +352,14 @@ static const struct qos_type egress_policer = {
 static int
 trtcm_init(struct trtcm *trtcm, const struct qos_params *params)
 {
-    struct rte_meter_trtcm_rfc4115_params p = {
-        .cir = params->cir,
-        .eir = params->eir,
-        .cbs = params->cbs,
-        .ebs = params->ebs,
-    };
-    int error;
-
+    if ((params->cir && !params->cbs) || (params->eir && !params->ebs)) {
+        return EINVAL;
+    }
     memset(trtcm, 0, sizeof *trtcm);
     trtcm->params = *params;
-    error = rte_meter_trtcm_rfc4115_profile_config(&trtcm->profile, &p);
-    if (!error) {
-        error = rte_meter_trtcm_rfc4115_config(&trtcm->meter,
-                                               &trtcm->profile);
-    }
-    return -error;
+    vhost_bucket_init(&trtcm->committed, params->cir, params->cbs);
+    vhost_bucket_init(&trtcm->excess, params->eir, params->ebs);
+    return 0;
 }
 
 static struct qos_queue *
@@ -383,6 +374,25 @@ find_queue(const struct vhost_qos *qos, uint32_t id)
         }
     }
     return NULL;
+}
+
+/* Returns the color of a packet of 'len' bytes that had 'color' so far, green
+ * if it had none, and takes its tokens. */
+static enum rte_color
+trtcm_color(struct trtcm *trtcm, uint64_t now, uint32_t len,
+            enum rte_color color)
+{
+    if (color == RTE_COLOR_GREEN
+        && vhost_bucket_offer(&trtcm->committed, now, len)) {
+        vhost_bucket_take(&trtcm->committed, len);
+        return RTE_COLOR_GREEN;
+    }
+    if (color != RTE_COLOR_RED
+        && vhost_bucket_offer(&trtcm->excess, now, len)) {
+        vhost_bucket_take(&trtcm->excess, len);
+        return RTE_COLOR_YELLOW;
+    }
+    return RTE_COLOR_RED;
 }
 
 static void
@@ -404,7 +414,7 @@ trtcm_decide(void *qos_, const struct rte_mbuf *mbuf, uint64_t now)
     struct vhost_qos *qos = qos_;
     const struct dp_packet *packet = CONTAINER_OF(mbuf, struct dp_packet,
                                                   mbuf);
-    uint32_t len = rte_pktmbuf_pkt_len(mbuf) - RTE_ETHER_HDR_LEN;
+    uint32_t len = vhost_meter_len(mbuf);
     struct qos_queue *queue = find_queue(qos, packet->md.skb_priority);
     enum rte_color color;
 
@@ -412,11 +422,9 @@ trtcm_decide(void *qos_, const struct rte_mbuf *mbuf, uint64_t now)
     if (!queue) {
         return false;
     }
-    color = rte_meter_trtcm_rfc4115_color_blind_check(
-        &queue->trtcm.meter, &queue->trtcm.profile, now, len);
+    color = trtcm_color(&queue->trtcm, now, len, RTE_COLOR_GREEN);
     trtcm_count(&queue->trtcm, color, len);
-    color = rte_meter_trtcm_rfc4115_color_aware_check(
-        &qos->port.meter, &qos->port.profile, now, len, color);
+    color = trtcm_color(&qos->port, now, len, color);
     trtcm_count(&qos->port, color, len);
     return color != RTE_COLOR_RED;
 }

@@ -30,6 +30,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-netdev-vhost-plugin.c \
 	tests/unit/test-netdev-vhost.c \
 	tests/unit/test-vhost-advice.c \
+	tests/unit/test-vhost-bucket.c \
 	tests/unit/test-vhost-config.c \
 	tests/unit/test-vhost-conn-message.c \
 	tests/unit/test-vhost-conn.c \
@@ -58,6 +59,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-port.c \
 	tests/unit/test-vhost-ports.c \
 	tests/unit/test-vhost-qos.c \
+	tests/unit/test-vhost-rates.c \
 	tests/unit/test-vhost-rxtx-offload.c \
 	tests/unit/test-vhost-rxtx.c \
 	tests/unit/test-vhost-segment.c \
@@ -111,6 +113,7 @@ tests_test_vhost_LDFLAGS = \
 	-Wl,--wrap=unixctl_command_register \
 	-Wl,--wrap=unixctl_command_reply \
 	-Wl,--wrap=unixctl_command_reply_error \
+	-Wl,--wrap=vhost_bucket_now \
 	-Wl,-z,muldefs
 # The last one is for a coverage counter that Open vSwitch's netdev-dpdk has,
 # too: in a switch, a plugin's symbols are its own.

@@ -22,6 +22,7 @@
 #include "stub-rte-vhost.h"
 #include "timeval.h"
 #include "util.h"
+#include "vhost-bucket.h"
 
 struct stub_memory stub_memory = {
     .n_nodes = 1,
@@ -162,6 +163,14 @@ WRAP(uint64_t, rte_get_tsc_hz, void)
 {
     return (__real_rte_get_tsc_hz() / MAX(1, stub_memory.tsc_divisor)
             * MAX(1, stub_memory.tsc_multiplier));
+}
+
+WRAP(uint64_t, vhost_bucket_now, void)
+{
+    uint64_t now;
+
+    atomic_add(&stub_memory.bucket_time, stub_memory.bucket_step, &now);
+    return now ? now : __real_vhost_bucket_now();
 }
 
 WRAP(long long int, time_msec, void)

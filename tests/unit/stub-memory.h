@@ -12,6 +12,7 @@
  * memory is, in truth, wherever the kernel puts it. */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "ovs-atomic.h"
 
@@ -37,6 +38,12 @@ struct stub_memory {
     long long int time_offset;          /* Added to it. */
     unsigned int tsc_divisor;           /* Makes rte_rdtsc() seem faster... */
     unsigned int tsc_multiplier;        /* ...or slower. */
+
+    /* vhost_bucket_now(), unless that is 0, and how much later it is with each
+     * call. */
+    atomic_uint64_t bucket_time;
+    uint64_t bucket_step;
+
     long long int wake_time;            /* Earliest of poll_timer_wait(). */
     bool dpdk_available;
 };

@@ -122,6 +122,21 @@ test_receive_policed(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_send_n(15, 1014);
     receive_n(15);
     CHECK_INT(counter_of(netdev, "ovs_rx_qos_drops"), 7);
+
+    /* A thousand packets, while the time stands still. */
+    atomic_store_relaxed(&stub_memory.bucket_time, 1);
+    CHECK_INT(netdev_set_policing(netdev, 0, 0, 1, 1), 0);
+    for (int i = 0; i < 66; i++) {
+        guest_send_n(15, 60);
+        receive_n(15);
+    }
+    guest_send_n(15, 60);
+    receive_n(10);
+    CHECK_INT(counter_of(netdev, "ovs_rx_qos_drops"), 12);
+    CHECK_INT(netdev_set_policing(netdev, 0, 0, 0, 0), 0);
+    guest_send_n(15, 60);
+    receive_n(15);
+    CHECK_INT(counter_of(netdev, "ovs_rx_qos_drops"), 12);
     finish_port();
 }
 VHOST_TEST(test_receive_policed, "rxtx-receive-policed",
