@@ -155,6 +155,10 @@ new_connection_cb(int vid)
         remove_conn(conn);
         return -1;
     }
+    if (session->client && !vhost_session_claim_socket(session)) {
+        remove_conn(conn);
+        return -1;
+    }
     OVS_USDT_PROBE(netdev_vhost, connected, session->path, vid);
     rte_vhost_extern_callback_register(vid, &vhost_conn_message_ops, NULL);
     return 0;

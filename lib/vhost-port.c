@@ -45,6 +45,7 @@ static void set_tx_retries(struct vhost_port *port, const struct smap *options)
 static void set_features(struct vhost_port *port, const struct smap *options)
     OVS_REQUIRES(port->mutex);
 static bool is_settled(const struct vhost_port *);
+static const char *other_user(const struct vhost_port *, const char *path);
 static void move_session(struct vhost_port *port) OVS_EXCLUDED(port->mutex);
 static void configure_pool(struct vhost_port *port, bool has_guest)
     OVS_REQUIRES(port->mutex);
@@ -180,7 +181,7 @@ vhost_port_set_client_config(struct vhost_port *port,
         goto out;
     }
     if (path) {
-        const char *user = vhost_session_path_user(path);
+        const char *user = other_user(port, path);
 
         error = vhost_socket_check_path(path, &message);
         if (!error && user && !port->session) {
@@ -416,7 +417,7 @@ vhost_port_is_due(struct vhost_port *port, bool retry_pool)
         due = true;
     }
     if (port->path_busy && port->requested_path
-        && !vhost_session_path_user(port->requested_path)) {
+        && !other_user(port, port->requested_path)) {
         due = true;
     }
     if (retry_pool && port->pool_missing) {
@@ -581,15 +582,28 @@ has_requested_path(const struct vhost_port *port)
         port->requested_path);
 }
 
-/* Is the session of client port 'port' the one that was asked for? */
+/* Is the session of client port 'port' the one that was asked for, and of
+ * use? */
 static bool
 is_settled(const struct vhost_port *port)
 {
     return has_requested_path(port)
            && (!port->session
-               || vhost_session_offers(port->session, port->requested_iommu,
-                                       port->requested_postcopy,
-                                       port->requested_zero_copy));
+               || (!vhost_session_is_duplicate(port->session)
+                   && vhost_session_offers(port->session,
+                                           port->requested_iommu,
+                                           port->requested_postcopy,
+                                           port->requested_zero_copy)));
+}
+
+/* Returns the name of a port other than 'port' that uses the socket that
+ * 'path' leads to, or NULL. */
+static const char *
+other_user(const struct vhost_port *port, const char *path)
+{
+    const char *user = vhost_session_path_user(path);
+
+    return user && strcmp(user, netdev_get_name(&port->up)) ? user : NULL;
 }
 
 /* Closes 'session' of 'port', which keeps the statistics. */
@@ -632,8 +646,10 @@ move_session(struct vhost_port *port)
         return;
     }
     if (old && has_requested_path(port)) {
-        VLOG_INFO("%s: the guest is disconnected, to change what is offered "
-                  "to it", netdev_get_name(&port->up));
+        if (!vhost_session_is_duplicate(old)) {
+            VLOG_INFO("%s: the guest is disconnected, to change what is "
+                      "offered to it", netdev_get_name(&port->up));
+        }
         ovs_mutex_lock(&port->mutex);
         port->session = NULL;
         ovs_mutex_unlock(&port->mutex);
@@ -642,7 +658,7 @@ move_session(struct vhost_port *port)
     }
 
     if (config.path) {
-        path_busy = vhost_session_path_user(config.path) != NULL;
+        path_busy = other_user(port, config.path) != NULL;
         new = vhost_session_open(&config, &port->up, &message);
         if (new) {
             VLOG_INFO("vHost User device '%s' created in 'client' mode, "

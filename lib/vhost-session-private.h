@@ -18,12 +18,14 @@
 #include "ovs-atomic.h"
 #include "ovs-rcu.h"
 #include "vhost-session.h"
+#include "vhost-socket.h"
 #include "vhost-supply.h"
 #include "vhost-tally.h"
 
 struct vhost_session {
     struct hmap_node hmap_node; /* In 'sessions', by 'path'. */
     char *path;
+    struct vhost_socket_identity identity;      /* In vhost-session.c. */
     bool client;
     bool iommu, postcopy;       /* Offered to guests. */
     bool zero_copy;             /* Receive without a copy if possible? */
@@ -31,6 +33,9 @@ struct vhost_session {
     bool large_packets;
     struct vhost_counters *counters;        /* May be null. */
     struct netdev *netdev;
+
+    /* Is its socket that of another port, by another name? */
+    atomic_bool is_duplicate;
 
     /* The running device, or NULL.  Written with 'mutex' held. */
     OVSRCU_TYPE(struct vhost_device *) device;
@@ -45,6 +50,7 @@ struct vhost_session {
 
 /* vhost-session.c, for the connections. */
 struct vhost_session *vhost_session_find(const char *path);
+bool vhost_session_claim_socket(struct vhost_session *);
 void vhost_session_wait_for_data_path(struct vhost_session *session)
     OVS_EXCLUDED(session->mutex);
 

@@ -36,6 +36,10 @@ static struct hmap sessions OVS_GUARDED_BY(sessions_mutex)
 
 static struct vhost_session *find_session(const char *path)
     OVS_REQUIRES(sessions_mutex);
+static struct vhost_session *find_user(const struct vhost_socket_identity *,
+                                       const struct netdev *)
+    OVS_REQUIRES(sessions_mutex);
+static void update_identity(struct vhost_session *);
 static void keep_event_thread(void);
 static int start_driver(const struct vhost_session_config *, char **errp);
 
@@ -46,6 +50,7 @@ destroy(struct vhost_session *session)
     vhost_supply_destroy(&session->supply);
     vhost_tally_destroy(&session->tally);
     ovs_mutex_destroy(&session->mutex);
+    vhost_socket_identity_destroy(&session->identity);
     free(session->path);
     free(session);
 }
@@ -65,6 +70,8 @@ vhost_session_open(const struct vhost_session_config *config,
     }
     session = xzalloc(sizeof *session);
     session->path = xstrdup(config->path);
+    vhost_socket_identify(config->path, &session->identity);
+    atomic_init(&session->is_duplicate, false);
     session->client = config->client;
     session->iommu = config->iommu;
     session->postcopy = config->postcopy;
@@ -81,6 +88,9 @@ vhost_session_open(const struct vhost_session_config *config,
 
     ovs_mutex_lock(&sessions_mutex);
     other = find_session(config->path);
+    if (!other) {
+        other = find_user(&session->identity, netdev);
+    }
     if (other) {
         *errp = vhost_session_conflict(config->path,
                                        netdev_get_name(other->netdev));
@@ -91,6 +101,9 @@ vhost_session_open(const struct vhost_session_config *config,
     ovs_mutex_unlock(&sessions_mutex);
 
     if (!other && !start_driver(config, errp)) {
+        if (!config->client) {
+            update_identity(session);           /* Its socket exists now. */
+        }
         return session;
     }
 
@@ -253,18 +266,36 @@ vhost_session_wait_for_data_path(struct vhost_session *session)
     vhost_grace_wait(is_closing, session);
 }
 
-/* Returns the name of the port whose session uses socket 'path', or NULL.  The
- * name is that of a netdev that the caller must keep from going away. */
+/* Is the socket of 'session' that of another port, by another name, as was
+ * found when it connected?  It then gets no guest. */
+bool
+vhost_session_is_duplicate(struct vhost_session *session)
+{
+    bool is_duplicate;
+
+    atomic_read_relaxed(&session->is_duplicate, &is_duplicate);
+    return is_duplicate;
+}
+
+/* Returns the name of the port whose session uses the socket that 'path' leads
+ * to, or NULL.  The name is that of a netdev that the caller must keep from
+ * going away. */
 const char *
 vhost_session_path_user(const char *path)
 {
     const struct vhost_session *session;
+    struct vhost_socket_identity identity;
     const char *name;
 
+    vhost_socket_identify(path, &identity);
     ovs_mutex_lock(&sessions_mutex);
     session = find_session(path);
+    if (!session) {
+        session = find_user(&identity, NULL);
+    }
     name = session ? netdev_get_name(session->netdev) : NULL;
     ovs_mutex_unlock(&sessions_mutex);
+    vhost_socket_identity_destroy(&identity);
 
     return name;
 }
@@ -289,6 +320,66 @@ vhost_session_find(const char *path)
     session = find_session(path);
     ovs_mutex_unlock(&sessions_mutex);
     return session;
+}
+
+/* Notes what the path of 'session', of a client port, leads to, now that it
+ * has connected: it may have been something else before.  Returns false if
+ * another port uses that socket. */
+bool
+vhost_session_claim_socket(struct vhost_session *session)
+{
+    bool is_duplicate;
+
+    update_identity(session);
+    ovs_mutex_lock(&sessions_mutex);
+    is_duplicate = find_user(&session->identity, session->netdev) != NULL;
+    atomic_store_relaxed(&session->is_duplicate, is_duplicate);
+    ovs_mutex_unlock(&sessions_mutex);
+    if (is_duplicate) {
+        netdev_request_reconfigure(session->netdev);
+    }
+    return !is_duplicate;
+}
+
+static void
+update_identity(struct vhost_session *session)
+{
+    struct vhost_socket_identity identity, old;
+
+    vhost_socket_identify(session->path, &identity);
+    ovs_mutex_lock(&sessions_mutex);
+    old = session->identity;
+    session->identity = identity;
+    ovs_mutex_unlock(&sessions_mutex);
+    vhost_socket_identity_destroy(&old);
+}
+
+/* Returns the session that uses the socket 'identity', unless it is one of
+ * 'netdev', which may move to another name of its socket; or NULL. */
+static struct vhost_session *
+find_user(const struct vhost_socket_identity *identity,
+          const struct netdev *netdev)
+{
+    struct vhost_session *session;
+
+    HMAP_FOR_EACH (session, hmap_node, &sessions) {
+        struct vhost_socket_identity now;
+        bool same;
+
+        if (session->netdev == netdev || vhost_session_is_duplicate(session)
+            || !vhost_socket_identity_equals(&session->identity, identity)) {
+            continue;
+        }
+        /* What was noted when it was opened or connected may be out of
+         * date. */
+        vhost_socket_identify(session->path, &now);
+        same = vhost_socket_identity_equals(&now, identity);
+        vhost_socket_identity_destroy(&now);
+        if (same) {
+            return session;
+        }
+    }
+    return NULL;
 }
 
 static struct vhost_session *

@@ -101,7 +101,8 @@
  *      Main thread and callbacks.
  *
  *  9 sessions_mutex     vhost-session.c    All sessions, by path.  Leaf.
- *      Main thread and new_connection.
+ *      Main thread and new_connection.  Held while the kernel is asked where
+ *      the path of a session leads that seems to be another's.
  *
  * 10 meter->lock        vhost-meter.h      A policer or QoS (spinlock).  Leaf.
  *      The thread that receives or sends a burst, and any thread that changes
@@ -166,6 +167,7 @@ void vhost_session_close(struct vhost_session *);
 struct vhost_device *vhost_session_device(const struct vhost_session *);
 const char *vhost_session_path(const struct vhost_session *);
 bool vhost_session_is_client(const struct vhost_session *);
+bool vhost_session_is_duplicate(struct vhost_session *);
 bool vhost_session_offers(const struct vhost_session *, bool iommu,
                           bool postcopy, bool zero_copy);
 struct vhost_supply *vhost_session_supply(struct vhost_session *);

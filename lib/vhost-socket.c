@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,6 +36,7 @@ static atomic_bool has_postcopy;
 
 static int check_directory(const char *path, char **errp);
 static int probe_listener(int fd, const char *path);
+static char *resolve(const char *path);
 
 /* Returns a number that no file descriptor of this process reaches. */
 static int
@@ -221,6 +223,36 @@ vhost_socket_set_access(const char *path,
     return 0;
 }
 
+/* Stores what 'path' leads to in '*identity', which the caller must free with
+ * vhost_socket_identity_destroy(). */
+void
+vhost_socket_identify(const char *path,
+                      struct vhost_socket_identity *identity)
+{
+    struct stat s;
+
+    identity->name = resolve(path);
+    identity->exists = !stat(path, &s);
+    identity->device = identity->exists ? s.st_dev : 0;
+    identity->inode = identity->exists ? s.st_ino : 0;
+}
+
+/* Do both lead to the same socket, or would, if it existed? */
+bool
+vhost_socket_identity_equals(const struct vhost_socket_identity *a,
+                             const struct vhost_socket_identity *b)
+{
+    return (!strcmp(a->name, b->name)
+            || (a->exists && b->exists && a->device == b->device
+                && a->inode == b->inode));
+}
+
+void
+vhost_socket_identity_destroy(struct vhost_socket_identity *identity)
+{
+    free(identity->name);
+}
+
 /* Checks that the directory of 'path' is there and lets us create files. */
 static int
 check_directory(const char *path, char **errp)
@@ -248,4 +280,27 @@ probe_listener(int fd, const char *path)
     ovs_strlcpy(sun.sun_path, path, sizeof sun.sun_path);
     return (connect(fd, (struct sockaddr *) &sun, sizeof sun) ? errno
             : EADDRINUSE);
+}
+
+/* Returns 'path' without symbolic links, "." and "..", as far as it exists.
+ * The caller must free it. */
+static char *
+resolve(const char *path)
+{
+    char *name = realpath(path, NULL);
+    char *dir, *base, *parent;
+
+    if (name || !strcmp(path, "/")) {
+        return name ? name : xstrdup(path);
+    }
+    dir = dir_name(path);
+    base = base_name(path);
+    parent = resolve(dir);
+    name = (!strcmp(base, ".") ? xstrdup(parent)
+            : !strcmp(base, "..") ? dir_name(parent)
+            : xasprintf("%s/%s", strcmp(parent, "/") ? parent : "", base));
+    free(parent);
+    free(base);
+    free(dir);
+    return name;
 }

@@ -29,6 +29,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-port.c \
 	tests/unit/test-vhost-qos.c \
 	tests/unit/test-vhost-rxtx.c \
+	tests/unit/test-vhost-same-socket.c \
 	tests/unit/test-vhost-session.c \
 	tests/unit/test-vhost-show.c \
 	tests/unit/test-vhost-socket.c \
