@@ -19,6 +19,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-config.c \
 	tests/unit/test-vhost-datapath-native.c \
 	tests/unit/test-vhost-dma.c \
+	tests/unit/test-vhost-false-fault.c \
 	tests/unit/test-vhost-iotlb.c \
 	tests/unit/test-vhost-loop.c \
 	tests/unit/test-vhost-mapping.c \
