@@ -294,6 +294,28 @@ report_fault(struct vhost_queue *q, const char *port, const char *fault,
                  q->vring, fault);
 }
 
+/* Returns the length of the second VLAN tag of 'packet', which is longer than
+ * two of them, or 0. */
+static uint32_t
+second_tag_len(const struct dp_packet *packet)
+{
+    const struct eth_header *eth = dp_packet_data(packet);
+    const struct vlan_header *tag = (const struct vlan_header *) (eth + 1);
+
+    return (eth_type_vlan(eth->eth_type) && eth_type_vlan(tag->vlan_next_type)
+            ? VLAN_HEADER_LEN : 0);
+}
+
+/* Is 'packet', which is longer than 'max_len', too long for the MTU?  There is
+ * room in 'max_len' for one VLAN tag; if there are two, the second one does
+ * not count either.  (Buffers have room for two: see vhost-mempool.c.) */
+static bool
+is_too_long(const struct dp_packet *packet, uint32_t max_len)
+{
+    return (!dp_packet_hwol_is_tso(packet)
+            && dp_packet_size(packet) > max_len + second_tag_len(packet));
+}
+
 /* Moves the packets of 'batch' that may be sent to 'mbufs', as mbufs, and
  * returns their number.  Counts and frees the others. */
 static uint16_t
@@ -309,10 +331,10 @@ prepare_batch(const struct vhost_tx_params *params,
         struct rte_mbuf *mbuf = &packet->mbuf;
 
         if (OVS_UNLIKELY(dp_packet_size(packet) > max_len
-                         && !dp_packet_hwol_is_tso(packet))) {
+                         && is_too_long(packet, max_len))) {
             VLOG_WARN_RL(&rl, "%s: Too big size %"PRIu32" max_packet_len "
                          "%"PRIu32, params->port, dp_packet_size(packet),
-                         max_len);
+                         max_len + second_tag_len(packet));
             n_too_long++;
             dp_packet_delete(packet);
             continue;

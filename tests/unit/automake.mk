@@ -25,6 +25,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-mapping.c \
 	tests/unit/test-vhost-mempool.c \
 	tests/unit/test-vhost-message.c \
+	tests/unit/test-vhost-mtu.c \
 	tests/unit/test-vhost-offload.c \
 	tests/unit/test-vhost-placement.c \
 	tests/unit/test-vhost-port.c \
