@@ -63,6 +63,9 @@ vhost_port_get_status(struct vhost_port *port, struct smap *status)
     if (port->config_error) {
         smap_add(status, "config_error", port->config_error);
     }
+    if (port->access_error) {
+        smap_add(status, "socket_access", port->access_error);
+    }
     if (device && port->placement) {
         smap_add(status, "placement", port->placement);
     }

@@ -111,6 +111,7 @@ vhost_port_destruct(struct vhost_port *port)
     release_pool(port);
     free(port->requested_path);
     free(port->config_error);
+    free(port->access_error);
     free(port->placement);
     free(port->ring_faults);
     ovs_mutex_unlock(&port->mutex);
@@ -438,13 +439,19 @@ vhost_port_is_due(struct vhost_port *port, bool retry_pool)
 void
 vhost_port_apply_socket_access(struct vhost_port *port)
 {
-    char *message;
+    char *message = NULL;
 
     if (vhost_socket_set_access(vhost_session_path(port->session),
                                 &vhost_config()->socket_access, &message)) {
         VLOG_ERR("%s: %s", netdev_get_name(&port->up), message);
-        free(message);
     }
+    ovs_mutex_lock(&port->mutex);
+    if (!nullable_string_is_equal(message, port->access_error)) {
+        netdev_change_seq_changed(&port->up);
+    }
+    free(port->access_error);
+    port->access_error = message;
+    ovs_mutex_unlock(&port->mutex);
 }
 
 static void

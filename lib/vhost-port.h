@@ -76,6 +76,8 @@ struct vhost_port {
     unsigned int pool_queues OVS_GUARDED;       /* Promised to 'pool'. */
     bool pool_missing OVS_GUARDED;      /* Was there no memory for a pool? */
     bool path_busy OVS_GUARDED;         /* Does another port have the path? */
+    char *access_error OVS_GUARDED;     /* Why the socket's owner or mode is
+                                         * not what was asked for, or null. */
 
     /* What was wrong with the guest at the last check, or null. */
     char *ring_faults OVS_GUARDED;

@@ -199,6 +199,20 @@ vhost_socket_remove_stale(const char *path, char **errp)
     return 0;
 }
 
+/* Returns the owner in 'access' as vhost-sock-owner has it, in numbers.  The
+ * caller must free it. */
+static char *
+format_owner(const struct vhost_socket_access *access)
+{
+    char *user = (access->uid == (uid_t) -1 ? xstrdup("")
+                  : xasprintf("%u", (unsigned int) access->uid));
+    char *owner = (access->gid == (gid_t) -1 ? xstrdup(user)
+                   : xasprintf("%s:%u", user, (unsigned int) access->gid));
+
+    free(user);
+    return owner;
+}
+
 /* Gives the socket at 'path' the owner and permissions in 'access'. */
 int
 vhost_socket_set_access(const char *path,
@@ -215,9 +229,17 @@ vhost_socket_set_access(const char *path,
         return error;
     }
     if (access->has_owner && chown(path, access->uid, access->gid)) {
+        char *owner = format_owner(access);
+
         error = errno;
-        *errp = xasprintf("vhost-sock-owner: cannot set owner of \"%s\": %s",
-                          path, ovs_strerror(error));
+        *errp = (error == EPERM
+                 ? xasprintf("vhost-sock-owner: cannot set owner of \"%s\" to "
+                             "%s: without CAP_CHOWN, ovs-vswitchd can only "
+                             "set a group that its user is in (\":group\")",
+                             path, owner)
+                 : xasprintf("vhost-sock-owner: cannot set owner of \"%s\" to "
+                             "%s: %s", path, owner, ovs_strerror(error)));
+        free(owner);
         return error;
     }
     return 0;

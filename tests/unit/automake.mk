@@ -34,6 +34,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-same-socket.c \
 	tests/unit/test-vhost-session.c \
 	tests/unit/test-vhost-show.c \
+	tests/unit/test-vhost-socket-access.c \
 	tests/unit/test-vhost-socket.c \
 	tests/unit/test-vhost-supply.c \
 	tests/unit/test-vhost-tally.c \
