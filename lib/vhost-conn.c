@@ -292,6 +292,7 @@ publish_device(struct vhost_conn *conn, struct vhost_device *device)
         vhost_conn_deliver_rarp(conn, device);
         conn->device = device;
         conn->is_guest = true;
+        session->guest_features = device->features;
         vhost_device_map_txqs(conn->device, conn->enabled);
         vhost_supply_arrive(&session->supply, device->node);
         set_tx_offloads(session, device->features);

@@ -519,6 +519,7 @@ set_path(struct vhost_port *port, const char *path)
 {
     free(port->requested_path);
     port->requested_path = nullable_xstrdup(path);
+    port->past_guest_features = 0;
     free(port->config_error);
     port->config_error = NULL;
     netdev_request_reconfigure(&port->up);
@@ -548,7 +549,7 @@ set_tx_retries(struct vhost_port *port, const struct smap *options)
 }
 
 /* Applies the options that override what is offered to all guests.  A change
- * disconnects the guest, which negotiates again when it reconnects. */
+ * disconnects the guest.  See vhost_session_withdrawn_features(). */
 static void
 set_features(struct vhost_port *port, const struct smap *options)
 {
@@ -618,11 +619,17 @@ static void
 close_session(struct vhost_port *port, struct vhost_session *session)
 {
     struct vhost_vring_stats rx = { 0 }, tx = { 0 };
+    uint64_t features = vhost_session_guest_features(session);
+    bool same_path = !strcmp(vhost_session_path(session),
+                             port->requested_path ? port->requested_path : "");
 
     vhost_tally_add_sums(vhost_session_tally(session), &rx, &tx);
     vhost_session_close(session);
 
     ovs_mutex_lock(&port->mutex);
+    if (same_path) {
+        port->past_guest_features = features;
+    }
     vhost_vring_stats_add(&port->past_rx, &rx);
     vhost_vring_stats_add(&port->past_tx, &tx);
     ovs_mutex_unlock(&port->mutex);
@@ -665,6 +672,7 @@ move_session(struct vhost_port *port)
     }
 
     if (config.path) {
+        config.guest_features = port->past_guest_features;
         path_busy = other_user(port, config.path) != NULL;
         new = vhost_session_open(&config, &port->up, &message);
         if (new) {

@@ -63,6 +63,7 @@ struct vhost_port {
     bool requested_iommu;
     bool requested_postcopy;
     bool requested_zero_copy;
+    uint64_t past_guest_features;       /* Of the last guest on that path. */
     bool bad_tx_retries OVS_GUARDED;    /* "tx-retries-max" out of range? */
     int requested_mtu OVS_GUARDED;
     enum netdev_flags flags OVS_GUARDED;
@@ -83,6 +84,7 @@ struct vhost_port {
     char *ring_faults OVS_GUARDED;
     const char *zero_copy_obstacle OVS_GUARDED;
     const char *jumbo_obstacle OVS_GUARDED;
+    uint64_t withdrawn_features OVS_GUARDED;
 
     char *placement OVS_GUARDED;        /* Last seen verdict, or null. */
     bool was_remote OVS_GUARDED;        /* Was anything, at last look? */

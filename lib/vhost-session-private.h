@@ -31,6 +31,7 @@ struct vhost_session {
     bool zero_copy;             /* Receive without a copy if possible? */
     bool library_only;          /* Use librte_vhost's data path? */
     bool large_packets;
+    uint64_t features;          /* That are offered to guests. */
     struct vhost_counters *counters;        /* May be null. */
     struct netdev *netdev;
 
@@ -43,6 +44,7 @@ struct vhost_session {
     struct ovs_mutex mutex;
     bool closing OVS_GUARDED;               /* No device may start. */
     struct ovs_list conns OVS_GUARDED;      /* Contains struct vhost_conn. */
+    uint64_t guest_features OVS_GUARDED;    /* Of the last device. */
 
     struct vhost_supply supply;             /* What the port has for it. */
     struct vhost_tally tally;               /* Of all connections. */

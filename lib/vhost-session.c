@@ -41,7 +41,8 @@ static struct vhost_session *find_user(const struct vhost_socket_identity *,
     OVS_REQUIRES(sessions_mutex);
 static void update_identity(struct vhost_session *);
 static void keep_event_thread(void);
-static int start_driver(const struct vhost_session_config *, char **errp);
+static int start_driver(const struct vhost_session_config *,
+                        uint64_t *features, char **errp);
 
 /* Frees 'session', which is not in 'sessions' and has no connections. */
 static void
@@ -78,6 +79,7 @@ vhost_session_open(const struct vhost_session_config *config,
     session->zero_copy = config->zero_copy;
     session->library_only = config->library_data_path || config->postcopy;
     session->large_packets = config->tso;
+    session->guest_features = config->guest_features;
     session->counters = config->counters;
     session->netdev = netdev;
     vhost_supply_init(&session->supply);
@@ -100,7 +102,7 @@ vhost_session_open(const struct vhost_session_config *config,
     }
     ovs_mutex_unlock(&sessions_mutex);
 
-    if (!other && !start_driver(config, errp)) {
+    if (!other && !start_driver(config, &session->features, errp)) {
         if (!config->client) {
             update_identity(session);           /* Its socket exists now. */
         }
@@ -182,6 +184,29 @@ vhost_session_offers(const struct vhost_session *session, bool iommu,
 {
     return (session->iommu == iommu && session->postcopy == postcopy
             && session->zero_copy == zero_copy);
+}
+
+/* Returns the features that the last guest of 'session', or of its socket
+ * before, negotiated, or 0. */
+uint64_t
+vhost_session_guest_features(struct vhost_session *session)
+{
+    uint64_t features;
+
+    ovs_mutex_lock(&session->mutex);
+    features = session->guest_features;
+    ovs_mutex_unlock(&session->mutex);
+    return features;
+}
+
+/* Returns those of them that 'session', which may be NULL, does not offer, if
+ * no guest is connected.  QEMU keeps what its guest has negotiated until the
+ * guest is reset, and refuses a back end that offers less. */
+uint64_t
+vhost_session_withdrawn_features(struct vhost_session *session)
+{
+    return (session && !vhost_session_device(session)
+            ? vhost_session_guest_features(session) & ~session->features : 0);
 }
 
 /* Returns why packets of the guest of 'session', which may be NULL, are copied
@@ -407,6 +432,9 @@ find_session(const char *path)
 static uint64_t
 unwanted_features(const struct vhost_session_config *config)
 {
+    bool out_of_order = (config->zero_copy && !config->library_data_path
+                         && !config->postcopy);
+
     return ((config->tso
              ? (UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
@@ -415,7 +443,7 @@ unwanted_features(const struct vhost_session_config *config)
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
              : UINT64_C(1) << VIRTIO_NET_F_CSUM)
-            | (config->zero_copy ? UINT64_C(1) << VIRTIO_F_IN_ORDER : 0));
+            | (out_of_order ? UINT64_C(1) << VIRTIO_F_IN_ORDER : 0));
 }
 
 /* Since 24.11.5 and 25.11.1, DPDK ends its event thread when the last socket
@@ -435,8 +463,11 @@ keep_event_thread(void)
     }
 }
 
+/* Makes librte_vhost listen on the socket, or connect to it, as 'config' says.
+ * Stores the features that it offers in '*features'. */
 static int
-start_driver(const struct vhost_session_config *config, char **errp)
+start_driver(const struct vhost_session_config *config, uint64_t *features,
+             char **errp)
 {
     /* A dp_packet is one contiguous buffer.  Offload requests: see
      * vhost_offload_from_library(). */
@@ -460,7 +491,8 @@ start_driver(const struct vhost_session_config *config, char **errp)
                                            &vhost_conn_device_ops)) {
         step = "register callbacks for";
     } else if (rte_vhost_driver_disable_features(config->path,
-                                                 unwanted_features(config))) {
+                                                 unwanted_features(config))
+               || rte_vhost_driver_get_features(config->path, features)) {
         step = "set the features of";
     } else if (rte_vhost_driver_start(config->path)) {
         step = "start";

@@ -139,6 +139,8 @@ struct vhost_session_config {
     bool zero_copy;             /* Receive without a copy if possible. */
     bool tso;                   /* Offer checksum offload and TSO. */
     bool library_data_path;     /* Use librte_vhost's, not our own. */
+    uint64_t guest_features;    /* That the last guest of this socket
+                                 * negotiated, if it is known. */
     struct vhost_counters *counters;    /* Of the port, to outlive the session;
                                          * or null. */
 };
@@ -170,6 +172,8 @@ bool vhost_session_is_client(const struct vhost_session *);
 bool vhost_session_is_duplicate(struct vhost_session *);
 bool vhost_session_offers(const struct vhost_session *, bool iommu,
                           bool postcopy, bool zero_copy);
+uint64_t vhost_session_guest_features(struct vhost_session *);
+uint64_t vhost_session_withdrawn_features(struct vhost_session *);
 struct vhost_supply *vhost_session_supply(struct vhost_session *);
 struct vhost_tally *vhost_session_tally(struct vhost_session *);
 const char *vhost_session_zero_copy_obstacle(struct vhost_session *);

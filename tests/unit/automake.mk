@@ -38,6 +38,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-socket.c \
 	tests/unit/test-vhost-supply.c \
 	tests/unit/test-vhost-tally.c \
+	tests/unit/test-vhost-withdrawn.c \
 	tests/unit/test-vhost-zerocopy.c \
 	tests/unit/test-vhost.c \
 	tests/unit/test-vhost.h \

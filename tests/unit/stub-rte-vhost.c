@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <linux/virtio_config.h>
 #include <rte_cycles.h>
 #include <rte_ether.h>
 #include <rte_mbuf.h>
@@ -228,6 +229,22 @@ rte_vhost_driver_disable_features(const char *path, uint64_t features)
     s = stub_vhost.fail_disable_features ? NULL : find_socket(path);
     stub_vhost.disabled_features = features;
     pthread_mutex_unlock(&sockets_mutex);
+    return s ? 0 : -1;
+}
+
+int
+rte_vhost_driver_get_features(const char *path, uint64_t *features)
+{
+    uint64_t unsupported = stub_vhost.disabled_features;
+    struct socket *s;
+
+    pthread_mutex_lock(&sockets_mutex);
+    s = find_socket(path);
+    pthread_mutex_unlock(&sockets_mutex);
+    if (!(stub_vhost.flags & RTE_VHOST_USER_IOMMU_SUPPORT)) {
+        unsupported |= UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM;
+    }
+    *features = ~unsupported;
     return s ? 0 : -1;
 }
 
