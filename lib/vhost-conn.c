@@ -148,7 +148,7 @@ new_connection_cb(int vid)
         free(conn);
         return -1;
     }
-    if (!vhost_socket_limit_waiting(session->postcopy)) {
+    if (!vhost_socket_limit_waiting()) {
         VLOG_WARN("vHost Device '%s': refused, because its socket was not "
                   "found, so that nothing would keep its front end from "
                   "having all others wait", session->path);
@@ -176,6 +176,7 @@ destroy_connection_cb(int vid)
     }
     session = conn->session;
     vhost_conn_close_lost_files(NULL);
+    vhost_conn_end_patience();
     remove_conn(conn);
 
     vhost_tally_end(&session->tally, vid);

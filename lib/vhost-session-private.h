@@ -17,6 +17,7 @@
 #include "openvswitch/thread.h"
 #include "ovs-atomic.h"
 #include "ovs-rcu.h"
+#include "vhost-patience.h"
 #include "vhost-session.h"
 #include "vhost-socket.h"
 #include "vhost-supply.h"
@@ -46,6 +47,7 @@ struct vhost_session {
     struct ovs_list conns OVS_GUARDED;      /* Contains struct vhost_conn. */
     uint64_t guest_features OVS_GUARDED;    /* Of the last device. */
 
+    struct vhost_patience patience;         /* The event thread's. */
     struct vhost_supply supply;             /* What the port has for it. */
     struct vhost_tally tally;               /* Of all connections. */
 };

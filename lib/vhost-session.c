@@ -82,6 +82,7 @@ vhost_session_open(const struct vhost_session_config *config,
     session->guest_features = config->guest_features;
     session->counters = config->counters;
     session->netdev = netdev;
+    vhost_patience_init(&session->patience);
     vhost_supply_init(&session->supply);
     ovsrcu_init(&session->device, NULL);
     ovs_mutex_init(&session->mutex);

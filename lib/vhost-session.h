@@ -90,7 +90,7 @@
  *  6 librte_vhost's own: sockets, connections, a virtqueue's access.
  *      For most messages (see 'is_locked' of struct vhost_message), it holds
  *      the access locks of all virtqueues around before_message, after_message
- *      and vring_state_changed, which may therefore take 7 to 12 only.  It
+ *      and vring_state_changed, which may therefore take 7 to 13 only.  It
  *      calls the other callbacks without access locks; they may take 4, too.
  *
  *  7 session->mutex     vhost-session-private.h   Connections and the device.
@@ -115,7 +115,10 @@
  *
  * 12 watched_mutex      vhost-guard.c      Mappings that are watched.  Leaf.
  *      Any thread, but not in bursts.  The handler of SIGBUS reads without
- *      it: a version, odd during a change, tells it when to look again. */
+ *      it: a version, odd during a change, tells it when to look again.
+ *
+ * 13 timeout_mutex     vhost-socket.c     How long connections wait.  Leaf.
+ *      Callbacks. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "openvswitch/vlog.h"
-#include "ovs-atomic.h"
+#include "ovs-thread.h"
 #include "util.h"
 #include "vhost-config.h"
 
@@ -26,14 +26,16 @@ VLOG_DEFINE_THIS_MODULE(vhost_socket);
 /* How long librte_vhost may wait for the rest of a message, and for room for
  * its answer, in ms.  A front end that keeps to the rules sends a message as a
  * whole and reads each answer.  Only in post-copy live migration, it has to do
- * something in between: from the first such connection on, all are waited for
- * as long as that may take. */
+ * something in between: see vhost_socket_allow_waiting(). */
 #define RECEIVE_TIMEOUT 20
-#define POSTCOPY_TIMEOUT 100
 #define SEND_TIMEOUT 1
 
-static atomic_bool has_postcopy;
+/* Keeps two threads from giving connections different limits. */
+static struct ovs_mutex timeout_mutex = OVS_MUTEX_INITIALIZER;
+static unsigned int receive_timeout OVS_GUARDED_BY(timeout_mutex)
+    = RECEIVE_TIMEOUT;
 
+static int set_timeouts(void) OVS_REQUIRES(timeout_mutex);
 static int check_directory(const char *path, char **errp);
 static int probe_listener(int fd, const char *path);
 static char *resolve(const char *path);
@@ -90,21 +92,41 @@ is_waiting_connection(int fd)
  * may send us sockets of its own.  So this takes all connected Unix sockets
  * that would wait.  Those of Open vSwitch's own do not. */
 int
-vhost_socket_limit_waiting(bool postcopy)
+vhost_socket_limit_waiting(void)
+{
+    int n;
+
+    ovs_mutex_lock(&timeout_mutex);
+    n = set_timeouts();
+    ovs_mutex_unlock(&timeout_mutex);
+    return n;
+}
+
+/* Lets librte_vhost wait for up to 'ms' for a message, or for as long as usual
+ * if that is 0.  This concerns all connections, as it is not known which one
+ * librte_vhost is going to read from; but while its thread handles a message,
+ * it does not read from others. */
+void
+vhost_socket_allow_waiting(unsigned int ms)
+{
+    ovs_mutex_lock(&timeout_mutex);
+    receive_timeout = ms ? ms : RECEIVE_TIMEOUT;
+    set_timeouts();
+    ovs_mutex_unlock(&timeout_mutex);
+}
+
+/* Sets the limits of all connections.  Returns how many there are. */
+static int
+set_timeouts(void)
 {
     const struct timeval send = { .tv_usec = SEND_TIMEOUT * 1000 };
-    struct timeval receive = { .tv_usec = RECEIVE_TIMEOUT * 1000 };
+    const struct timeval receive = {
+        .tv_sec = receive_timeout / 1000,
+        .tv_usec = receive_timeout % 1000 * 1000,
+    };
     int max_fds = get_max_fds();
-    bool long_wait;
     int n = 0;
 
-    if (postcopy) {
-        atomic_store_relaxed(&has_postcopy, true);
-    }
-    atomic_read_relaxed(&has_postcopy, &long_wait);
-    if (long_wait) {
-        receive.tv_usec = POSTCOPY_TIMEOUT * 1000;
-    }
     for (int fd = 0; fd < max_fds; fd++) {
         if (is_waiting_connection(fd)
             && !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive,

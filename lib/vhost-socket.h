@@ -26,7 +26,8 @@ struct vhost_socket_identity {
     ino_t inode;
 };
 
-int vhost_socket_limit_waiting(bool postcopy);
+int vhost_socket_limit_waiting(void);
+void vhost_socket_allow_waiting(unsigned int ms);
 int vhost_socket_check_path(const char *path, char **errp);
 int vhost_socket_remove_stale(const char *path, char **errp);
 int vhost_socket_set_access(const char *path,

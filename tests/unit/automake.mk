@@ -27,6 +27,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-message.c \
 	tests/unit/test-vhost-mtu.c \
 	tests/unit/test-vhost-offload.c \
+	tests/unit/test-vhost-patience.c \
 	tests/unit/test-vhost-placement.c \
 	tests/unit/test-vhost-port.c \
 	tests/unit/test-vhost-qos.c \

@@ -1007,6 +1007,15 @@ close_message(struct device *dev, struct message *m)
 void
 guest_set_memory(int vid, size_t size, bool fails)
 {
+    guest_set_memory_with(vid, size, fails, NULL);
+}
+
+/* Likewise.  Calls 'meanwhile', unless it is null, while the library handles
+ * the message. */
+void
+guest_set_memory_with(int vid, size_t size, bool fails,
+                      void (*meanwhile)(void))
+{
     struct {
         uint32_t n_regions, padding;
         struct vhost_message_region region;
@@ -1027,6 +1036,9 @@ guest_set_memory(int vid, size_t size, bool fails)
     m.fds[0] = fd;
     m.n_fds = 1;
     ovs_assert(show_message(dev, &m, &result));
+    if (meanwhile) {
+        meanwhile();
+    }
     unmap_memory(dev);
     if (fails) {
         close(fd);
