@@ -49,6 +49,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-numa.h \
 	lib/vhost-offload.c \
 	lib/vhost-offload.h \
+	lib/vhost-patience.c \
+	lib/vhost-patience.h \
 	lib/vhost-placement.c \
 	lib/vhost-placement.h \
 	lib/vhost-policer.c \

@@ -33,6 +33,14 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 static struct vhost_message_files table_files;
 static char table_path[PATH_MAX];
 
+/* Was librte_vhost given more time to wait, and did that cost the port's
+ * credit?  Used by its event thread only. */
+static bool is_patient, has_taken;
+
+/* For how long librte_vhost waits for the answer when it registers memory for
+ * post-copy, in ms, unless the port has credit for more. */
+#define REGISTRATION_TIMEOUT (VHOST_PATIENCE_MIN / 2)
+
 static void unwatch_memory(struct vhost_conn *);
 
 /* Watches librte_vhost's mappings of 'table', the memory of the guest on
@@ -260,7 +268,7 @@ note_message(struct vhost_conn *conn, const struct vhost_message *m)
         break;
     case VHOST_REQUEST_SET_BACKEND_REQ_FD:
         /* librte_vhost writes to it. */
-        vhost_socket_limit_waiting(conn->session->postcopy);
+        vhost_socket_limit_waiting();
         break;
     case VHOST_REQUEST_SET_VRING_ENABLE:
         if (m->state.num) {
@@ -302,6 +310,41 @@ vhost_conn_close_lost_files(const struct vhost_message *m)
     }
 }
 
+/* If librte_vhost is about to register the memory of 'm' for post-copy, gives
+ * it the time for that: see vhost-patience.h.  Half of it is for each of two
+ * reads, of an answer's header and of its rest.
+ *
+ * A device whose rings are set up is not expected then.  Bursts on it may have
+ * to wait, too. */
+static void
+be_patient(struct vhost_conn *conn, const struct vhost_message *m)
+{
+    struct vhost_session *session = conn->session;
+    unsigned int timeout = REGISTRATION_TIMEOUT;
+
+    if (m->request != VHOST_REQUEST_SET_MEM_TABLE || !session->postcopy
+        || !conn->conversation.listens) {
+        return;
+    }
+    if (!conn->was_patient && !vhost_conn_device(conn)) {
+        conn->was_patient = has_taken = true;
+        timeout = vhost_patience_take(&session->patience) / 2;
+    }
+    is_patient = true;
+    vhost_socket_allow_waiting(timeout);
+}
+
+/* Called before librte_vhost handles the next message, after it has handled
+ * one, and when a connection has ended. */
+void
+vhost_conn_end_patience(void)
+{
+    if (is_patient) {
+        is_patient = has_taken = false;
+        vhost_socket_allow_waiting(0);
+    }
+}
+
 /* Called before librte_vhost handles a message. */
 static enum rte_vhost_msg_result
 before_message_cb(int vid, void *message)
@@ -315,6 +358,7 @@ before_message_cb(int vid, void *message)
     }
     vhost_message_parse(message, &m);
     vhost_conn_close_lost_files(&m);
+    vhost_conn_end_patience();
     conn->request = m.request;
     conn->call_vring = (m.request == VHOST_REQUEST_SET_VRING_CALL
                         ? m.vring : -1);
@@ -343,6 +387,7 @@ before_message_cb(int vid, void *message)
         ovs_strlcpy(table_path, conn->session->path, sizeof table_path);
         set_memory(conn, NULL);
         vhost_guard_suspect(vid);
+        be_patient(conn, &m);
     } else if (m.request == VHOST_REQUEST_IOTLB_MSG) {
         vhost_message_limit_range(message);
     }
@@ -361,6 +406,10 @@ after_message_cb(int vid, void *message)
         return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
     }
     vhost_message_parse(message, &m);
+    if (has_taken) {
+        vhost_patience_give_back(&conn->session->patience);
+    }
+    vhost_conn_end_patience();
     if (m.request == VHOST_REQUEST_RESET_OWNER) {
         return RTE_VHOST_MSG_RESULT_NOT_HANDLED;        /* It was ignored. */
     }

@@ -148,10 +148,14 @@ new_connection_cb(int vid)
         free(conn);
         return -1;
     }
-    if (!vhost_socket_limit_waiting(session->postcopy)) {
+    if (!vhost_socket_limit_waiting()) {
         VLOG_WARN("vHost Device '%s': refused, because its socket was not "
                   "found, so that nothing would keep its front end from "
                   "having all others wait", session->path);
+        remove_conn(conn);
+        return -1;
+    }
+    if (session->client && !vhost_session_claim_socket(session)) {
         remove_conn(conn);
         return -1;
     }
@@ -172,6 +176,7 @@ destroy_connection_cb(int vid)
     }
     session = conn->session;
     vhost_conn_close_lost_files(NULL);
+    vhost_conn_end_patience();
     remove_conn(conn);
 
     vhost_tally_end(&session->tally, vid);
@@ -294,6 +299,7 @@ publish_device(struct vhost_conn *conn, struct vhost_device *device)
         vhost_conn_deliver_rarp(conn, device);
         conn->device = device;
         conn->is_guest = true;
+        session->guest_features = device->features;
         vhost_device_map_txqs(conn->device, conn->enabled);
         vhost_supply_arrive(&session->supply, device->node);
         vhost_conn_set_tx_offloads(session, device);

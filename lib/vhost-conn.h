@@ -64,6 +64,9 @@ struct vhost_conn {
     unsigned int n_watched;
     struct iovec watched_log;   /* librte_vhost's mapping of the log. */
 
+    /* Did librte_vhost have more time to register memory for post-copy? */
+    bool was_patient;
+
     /* The message under way, or the latest one. */
     uint32_t request;           /* enum vhost_request. */
     int call_vring;             /* Virtqueue of SET_VRING_CALL, or -1. */
@@ -101,5 +104,6 @@ void vhost_conn_deliver_rarp(struct vhost_conn *, struct vhost_device *);
 extern const struct rte_vhost_user_extern_ops vhost_conn_message_ops;
 void vhost_conn_release_memory(struct vhost_conn *);
 void vhost_conn_close_lost_files(const struct vhost_message *);
+void vhost_conn_end_patience(void);
 
 #endif /* vhost-conn.h */

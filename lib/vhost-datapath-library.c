@@ -152,6 +152,18 @@ library_n_pending(struct vhost_device *device, struct vhost_queue *q)
             : rte_vhost_avail_entries(device->vid, q->vring));
 }
 
+/* Packets that the library drops take their buffers, too. */
+static uint16_t
+library_position(struct vhost_device *device, struct vhost_queue *q)
+{
+    uint16_t avail = q->pending_position, used;
+
+    if (is_usable(q)) {
+        rte_vhost_get_vring_base(device->vid, q->vring, &avail, &used);
+    }
+    return avail;
+}
+
 /* The queue is stalled while a message about its ring or the guest's memory is
  * handled.  With an IOMMU, an address may have to be translated first; the
  * library does not tell that from a lack of buffers. */
@@ -336,6 +348,7 @@ const struct vhost_datapath vhost_datapath_library = {
     .dequeue = library_dequeue,
     .enqueue = library_enqueue,
     .n_pending = library_n_pending,
+    .position = library_position,
     .is_stalled = library_is_stalled,
     .n_out = library_n_out,
     .start = library_start,

@@ -78,6 +78,11 @@ struct vhost_datapath {
      * Any thread that takes part in the RCU. */
     int (*n_pending)(struct vhost_device *, struct vhost_queue *q);
 
+    /* Returns where in the ring of receive queue 'q' the next buffer is to be
+     * taken, which tells whether any are taken although no packet comes.  Null
+     * for a data path that itself notes each fault of a ring. */
+    uint16_t (*position)(struct vhost_device *, struct vhost_queue *q);
+
     /* Does transmit queue 'q' refuse packets at the moment, although the guest
      * may offer buffers in it? */
     bool (*is_stalled)(struct vhost_device *, struct vhost_queue *q);

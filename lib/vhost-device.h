@@ -92,6 +92,7 @@ struct vhost_queue {
     uint32_t n_polls;
     uint32_t n_empty_polls;
     uint64_t pending_since;     /* TSC, or 0. */
+    uint16_t pending_position;  /* In the ring, at that time. */
 
     /* For transmit queues: packets that wait, or NULL.  See vhost-hold.h. */
     OVSRCU_TYPE(struct vhost_hold *) hold;

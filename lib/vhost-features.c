@@ -5,6 +5,49 @@
 
 #include "vhost-features.h"
 
+#include <linux/virtio_config.h>
+
+#include "openvswitch/dynamic-string.h"
+#include "util.h"
+
+/* Features that a port may cease to offer, and what makes it offer them. */
+static const struct {
+    unsigned int feature;
+    const char *option;
+} revocable[] = {
+    { VIRTIO_F_ACCESS_PLATFORM, "options:vhost-iommu-support=true" },
+    { VIRTIO_F_IN_ORDER, "options:dq-zero-copy=false" },
+};
+
+/* Returns what is to be said of a guest from whom the features 'withdrawn' of
+ * virtio were withdrawn, or NULL if there is nothing to be said.  The caller
+ * must free it. */
+char *
+vhost_features_withdrawal(uint64_t withdrawn)
+{
+    struct ds names = DS_EMPTY_INITIALIZER;
+    struct ds options = DS_EMPTY_INITIALIZER;
+    char *message = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(revocable); i++) {
+        if (withdrawn & UINT64_C(1) << revocable[i].feature) {
+            ds_put_format(&names, "%s%s", names.length ? ", " : "",
+                          vhost_virtio_features[revocable[i].feature]);
+            ds_put_format(&options, "%s%s", options.length ? " " : "",
+                          revocable[i].option);
+        }
+    }
+    if (names.length) {
+        message = xasprintf("%s: the port no longer offers what its guest "
+                            "negotiated, so that QEMU refuses to come back; "
+                            "reset the guest, or offer it again: %s",
+                            ds_cstr(&names), ds_cstr(&options));
+    }
+    ds_destroy(&names);
+    ds_destroy(&options);
+    return message;
+}
+
 const char *const vhost_virtio_features[VHOST_N_FEATURES] = {
     [0] = "csum",
     [1] = "guest_csum",

@@ -10,6 +10,10 @@
 
 #define VHOST_N_FEATURES 64
 
+#include <stdint.h>
+
+char *vhost_features_withdrawal(uint64_t withdrawn);
+
 extern const char *const vhost_virtio_features[VHOST_N_FEATURES];
 extern const char *const vhost_protocol_features[VHOST_N_FEATURES];
 

@@ -307,8 +307,12 @@ vhost_conversation_end(struct vhost_conversation *c,
     case VHOST_REQUEST_POSTCOPY_ADVISE:
         c->has_postcopy = true;
         break;
+    case VHOST_REQUEST_POSTCOPY_LISTEN:
+        c->listens = true;
+        break;
     case VHOST_REQUEST_POSTCOPY_END:
         c->has_postcopy = false;
+        c->listens = false;
         break;
     }
 }

@@ -113,6 +113,7 @@ struct vhost_conversation {
     uint64_t n_entries;         /* The sum of 'sizes'. */
     bool unsized[VHOST_MAX_VRINGS];     /* Do they need a new size? */
     bool has_postcopy;          /* Was POSTCOPY_ADVISE not ended? */
+    bool listens;               /* Was POSTCOPY_LISTEN not ended? */
     bool has_memory;            /* Did SET_MEM_TABLE succeed? */
 
     /* Does librte_vhost handle SET_MEM_TABLE, or has it failed to? */

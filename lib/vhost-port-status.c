@@ -19,6 +19,7 @@
 #include "vhost-advice.h"
 #include "vhost-compat.h"
 #include "vhost-device.h"
+#include "vhost-features.h"
 #include "vhost-mempool.h"
 #include "vhost-numa.h"
 #include "vhost-placement.h"
@@ -46,9 +47,12 @@ vhost_port_get_status(struct vhost_port *port, struct smap *status)
 {
     struct netdev *netdev = &port->up;
     struct vhost_device *device;
+    char *withdrawal;
 
     ovs_mutex_lock(&port->mutex);
     device = vhost_session_device(port->session);
+    withdrawal = vhost_features_withdrawal(
+        vhost_session_withdrawn_features(port->session));
     smap_add(status, "mode", vhost_port_is_server(port) ? "server" : "client");
     smap_add(status, "status", device ? "connected" : "disconnected");
     if (port->session) {
@@ -62,6 +66,12 @@ vhost_port_get_status(struct vhost_port *port, struct smap *status)
     add_pool_status(port, status);
     if (port->config_error) {
         smap_add(status, "config_error", port->config_error);
+    }
+    if (withdrawal) {
+        smap_add_nocopy(status, xstrdup("withdrawn_features"), withdrawal);
+    }
+    if (port->access_error) {
+        smap_add(status, "socket_access", port->access_error);
     }
     if (device && port->placement) {
         smap_add(status, "placement", port->placement);
@@ -164,8 +174,10 @@ vhost_port_update_warnings(struct vhost_port *port)
     const char *obstacle = (port->requested_zero_copy
                             ? vhost_session_zero_copy_obstacle(port->session)
                             : NULL);
+    uint64_t withdrawn = vhost_session_withdrawn_features(port->session);
 
     if (jumbo != port->jumbo_obstacle
+        || withdrawn != port->withdrawn_features
         || !nullable_string_is_equal(faults, port->ring_faults)
         || obstacle != port->zero_copy_obstacle) {
         netdev_change_seq_changed(&port->up);
@@ -176,6 +188,7 @@ vhost_port_update_warnings(struct vhost_port *port)
     }
     port->jumbo_obstacle = jumbo;
     port->zero_copy_obstacle = obstacle;
+    port->withdrawn_features = withdrawn;
     free(port->ring_faults);
     port->ring_faults = faults;
 }

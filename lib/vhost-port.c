@@ -49,6 +49,7 @@ static void set_tx_offloads(struct vhost_port *port,
 static void set_features(struct vhost_port *port, const struct smap *options)
     OVS_REQUIRES(port->mutex);
 static bool is_settled(const struct vhost_port *);
+static const char *other_user(const struct vhost_port *, const char *path);
 static void move_session(struct vhost_port *port) OVS_EXCLUDED(port->mutex);
 static void configure_pool(struct vhost_port *port, bool has_guest)
     OVS_REQUIRES(port->mutex);
@@ -114,6 +115,7 @@ vhost_port_destruct(struct vhost_port *port)
     release_pool(port);
     free(port->requested_path);
     free(port->config_error);
+    free(port->access_error);
     free(port->placement);
     free(port->ring_faults);
     ovs_mutex_unlock(&port->mutex);
@@ -186,7 +188,7 @@ vhost_port_set_client_config(struct vhost_port *port,
         goto out;
     }
     if (path) {
-        const char *user = vhost_session_path_user(path);
+        const char *user = other_user(port, path);
 
         error = vhost_socket_check_path(path, &message);
         if (!error && user && !port->session) {
@@ -429,7 +431,7 @@ vhost_port_is_due(struct vhost_port *port, bool retry_pool)
         due = true;
     }
     if (port->path_busy && port->requested_path
-        && !vhost_session_path_user(port->requested_path)) {
+        && !other_user(port, port->requested_path)) {
         due = true;
     }
     if (retry_pool && port->pool_missing) {
@@ -450,13 +452,19 @@ vhost_port_is_due(struct vhost_port *port, bool retry_pool)
 void
 vhost_port_apply_socket_access(struct vhost_port *port)
 {
-    char *message;
+    char *message = NULL;
 
     if (vhost_socket_set_access(vhost_session_path(port->session),
                                 &vhost_config()->socket_access, &message)) {
         VLOG_ERR("%s: %s", netdev_get_name(&port->up), message);
-        free(message);
     }
+    ovs_mutex_lock(&port->mutex);
+    if (!nullable_string_is_equal(message, port->access_error)) {
+        netdev_change_seq_changed(&port->up);
+    }
+    free(port->access_error);
+    port->access_error = message;
+    ovs_mutex_unlock(&port->mutex);
 }
 
 static void
@@ -525,6 +533,7 @@ set_path(struct vhost_port *port, const char *path)
 {
     free(port->requested_path);
     port->requested_path = nullable_xstrdup(path);
+    port->past_guest_features = 0;
     free(port->config_error);
     port->config_error = NULL;
     netdev_request_reconfigure(&port->up);
@@ -581,7 +590,7 @@ set_tx_offloads(struct vhost_port *port, const struct smap *options)
 }
 
 /* Applies the options that override what is offered to all guests.  A change
- * disconnects the guest, which negotiates again when it reconnects. */
+ * disconnects the guest.  See vhost_session_withdrawn_features(). */
 static void
 set_features(struct vhost_port *port, const struct smap *options)
 {
@@ -622,15 +631,28 @@ has_requested_path(const struct vhost_port *port)
         port->requested_path);
 }
 
-/* Is the session of client port 'port' the one that was asked for? */
+/* Is the session of client port 'port' the one that was asked for, and of
+ * use? */
 static bool
 is_settled(const struct vhost_port *port)
 {
     return has_requested_path(port)
            && (!port->session
-               || vhost_session_offers(port->session, port->requested_iommu,
-                                       port->requested_postcopy,
-                                       port->requested_zero_copy));
+               || (!vhost_session_is_duplicate(port->session)
+                   && vhost_session_offers(port->session,
+                                           port->requested_iommu,
+                                           port->requested_postcopy,
+                                           port->requested_zero_copy)));
+}
+
+/* Returns the name of a port other than 'port' that uses the socket that
+ * 'path' leads to, or NULL. */
+static const char *
+other_user(const struct vhost_port *port, const char *path)
+{
+    const char *user = vhost_session_path_user(path);
+
+    return user && strcmp(user, netdev_get_name(&port->up)) ? user : NULL;
 }
 
 /* Closes 'session' of 'port', which keeps the statistics. */
@@ -638,11 +660,17 @@ static void
 close_session(struct vhost_port *port, struct vhost_session *session)
 {
     struct vhost_vring_stats rx = { 0 }, tx = { 0 };
+    uint64_t features = vhost_session_guest_features(session);
+    bool same_path = !strcmp(vhost_session_path(session),
+                             port->requested_path ? port->requested_path : "");
 
     vhost_tally_add_sums(vhost_session_tally(session), &rx, &tx);
     vhost_session_close(session);
 
     ovs_mutex_lock(&port->mutex);
+    if (same_path) {
+        port->past_guest_features = features;
+    }
     vhost_vring_stats_add(&port->past_rx, &rx);
     vhost_vring_stats_add(&port->past_tx, &tx);
     ovs_mutex_unlock(&port->mutex);
@@ -674,8 +702,10 @@ move_session(struct vhost_port *port)
         return;
     }
     if (old && has_requested_path(port)) {
-        VLOG_INFO("%s: the guest is disconnected, to change what is offered "
-                  "to it", netdev_get_name(&port->up));
+        if (!vhost_session_is_duplicate(old)) {
+            VLOG_INFO("%s: the guest is disconnected, to change what is "
+                      "offered to it", netdev_get_name(&port->up));
+        }
         ovs_mutex_lock(&port->mutex);
         port->session = NULL;
         ovs_mutex_unlock(&port->mutex);
@@ -684,7 +714,8 @@ move_session(struct vhost_port *port)
     }
 
     if (config.path) {
-        path_busy = vhost_session_path_user(config.path) != NULL;
+        config.guest_features = port->past_guest_features;
+        path_busy = other_user(port, config.path) != NULL;
         new = vhost_session_open(&config, &port->up, &message);
         if (new) {
             VLOG_INFO("vHost User device '%s' created in 'client' mode, "

@@ -64,6 +64,7 @@ struct vhost_port {
     bool requested_postcopy;
     bool requested_zero_copy;
     uint64_t tx_excluded;               /* VIRTIO_NET_F_GUEST_*, not used. */
+    uint64_t past_guest_features;       /* Of the last guest on that path. */
     bool bad_tx_retries OVS_GUARDED;    /* "tx-retries-max" out of range? */
     int requested_mtu OVS_GUARDED;
     enum netdev_flags flags OVS_GUARDED;
@@ -77,11 +78,14 @@ struct vhost_port {
     unsigned int pool_queues OVS_GUARDED;       /* Promised to 'pool'. */
     bool pool_missing OVS_GUARDED;      /* Was there no memory for a pool? */
     bool path_busy OVS_GUARDED;         /* Does another port have the path? */
+    char *access_error OVS_GUARDED;     /* Why the socket's owner or mode is
+                                         * not what was asked for, or null. */
 
     /* What was wrong with the guest at the last check, or null. */
     char *ring_faults OVS_GUARDED;
     const char *zero_copy_obstacle OVS_GUARDED;
     const char *jumbo_obstacle OVS_GUARDED;
+    uint64_t withdrawn_features OVS_GUARDED;
 
     char *placement OVS_GUARDED;        /* Last seen verdict, or null. */
     bool was_remote OVS_GUARDED;        /* Was anything, at last look? */

@@ -39,6 +39,10 @@ COVERAGE_DEFINE(vhost_tx_contention);
 /* After this many polls, note again which CPU polls.  A power of 2. */
 #define POLLS_PER_CPU_CHECK 128
 
+/* The fault of a ring in which librte_vhost stands still: it does not say
+ * what is wrong.  Compared by address. */
+static const char invalid_descriptors[] = "its descriptors are invalid";
+
 BUILD_ASSERT_DECL(offsetof(struct dp_packet, mbuf) == 0);
 
 static void check_empty_queue(struct vhost_device *, struct vhost_queue *,
@@ -242,27 +246,51 @@ can_allocate(struct rte_mempool *mp)
     return true;
 }
 
+/* Have buffers of 'q', whose packets were dropped, been taken since the last
+ * call?  If so, no fault that was found by check_empty_queue() holds. */
+static bool
+has_moved(struct vhost_device *device, struct vhost_queue *q)
+{
+    uint16_t position;
+    const char *fault;
+
+    if (!device->datapath->position) {
+        return false;
+    }
+    position = device->datapath->position(device, q);
+    if (position == q->pending_position) {
+        return false;
+    }
+    q->pending_position = position;
+    atomic_read_relaxed(&q->fault, &fault);
+    if (fault == invalid_descriptors) {
+        atomic_store_relaxed(&q->fault, NULL);
+    }
+    return true;
+}
+
 /* Called once in a while as long as nothing comes from 'q'.  If packets have
  * been waiting in it since an earlier call, finds out and reports why: there
- * are no mbufs, or the data path cannot read the ring. */
+ * are no mbufs, or the data path cannot read the ring and does not say so. */
 static void
 check_empty_queue(struct vhost_device *device, struct vhost_queue *q,
                   const struct vhost_rx_params *params)
 {
     uint64_t now = rte_rdtsc();
+    bool moved = has_moved(device, q);
 
     if (device->datapath->n_pending(device, q) <= 0) {
         q->pending_since = 0;
-    } else if (!q->pending_since) {
+    } else if (moved || !q->pending_since) {
         q->pending_since = now;
     } else if (!can_allocate(params->mp)) {
         vhost_count(params->counters, rx_no_mbuf_events, 1);
         VLOG_WARN_RL(&rl, "%s: mempool %s has no mbufs left; packets of the "
                      "guest wait on queue %d", params->port, params->mp->name,
                      q->vring / 2);
-    } else if (now - q->pending_since >= rte_get_tsc_hz()) {
-        /* librte_vhost does not say what is wrong. */
-        atomic_store_relaxed(&q->fault, "its descriptors are invalid");
+    } else if (device->datapath->position
+               && now - q->pending_since >= rte_get_tsc_hz()) {
+        atomic_store_relaxed(&q->fault, invalid_descriptors);
     }
 }
 
@@ -283,6 +311,28 @@ report_fault(struct vhost_queue *q, const char *port, const char *fault,
     VLOG_WARN_RL(&rl, "%s: the guest's virtqueue %d is unusable: %s; it "
                  "is stopped until the guest resets its device", port,
                  q->vring, fault);
+}
+
+/* Returns the length of the second VLAN tag of 'packet', which is longer than
+ * two of them, or 0. */
+static uint32_t
+second_tag_len(const struct dp_packet *packet)
+{
+    const struct eth_header *eth = dp_packet_data(packet);
+    const struct vlan_header *tag = (const struct vlan_header *) (eth + 1);
+
+    return (eth_type_vlan(eth->eth_type) && eth_type_vlan(tag->vlan_next_type)
+            ? VLAN_HEADER_LEN : 0);
+}
+
+/* Is 'packet', which is longer than 'max_len', too long for the MTU?  There is
+ * room in 'max_len' for one VLAN tag; if there are two, the second one does
+ * not count either.  (Buffers have room for two: see vhost-mempool.c.) */
+static bool
+is_too_long(const struct dp_packet *packet, uint32_t max_len)
+{
+    return (!dp_packet_hwol_is_tso(packet)
+            && dp_packet_size(packet) > max_len + second_tag_len(packet));
 }
 
 /* Does the device of a guest that has negotiated 'features' take what 'mbuf'
@@ -350,10 +400,10 @@ prepare_batch(struct vhost_device *device, struct vhost_queue *q,
         struct rte_mbuf *mbuf = &packet->mbuf;
 
         if (OVS_UNLIKELY(dp_packet_size(packet) > max_len
-                         && !dp_packet_hwol_is_tso(packet))) {
+                         && is_too_long(packet, max_len))) {
             VLOG_WARN_RL(&rl, "%s: Too big size %"PRIu32" max_packet_len "
                          "%"PRIu32, params->port, dp_packet_size(packet),
-                         max_len);
+                         max_len + second_tag_len(packet));
             n_too_long++;
             dp_packet_delete(packet);
             continue;

@@ -36,8 +36,42 @@ static struct hmap sessions OVS_GUARDED_BY(sessions_mutex)
 
 static struct vhost_session *find_session(const char *path)
     OVS_REQUIRES(sessions_mutex);
+static struct vhost_session *find_user(const struct vhost_socket_identity *,
+                                       const struct netdev *)
+    OVS_REQUIRES(sessions_mutex);
+static void update_identity(struct vhost_session *);
 static void keep_event_thread(void);
-static int start_driver(const struct vhost_session_config *, char **errp);
+static int start_driver(const struct vhost_session_config *,
+                        uint64_t *features, char **errp);
+
+static struct vhost_session *
+create(const struct vhost_session_config *config, struct netdev *netdev)
+{
+    struct vhost_session *session = xzalloc(sizeof *session);
+
+    session->path = xstrdup(config->path);
+    vhost_socket_identify(config->path, &session->identity);
+    atomic_init(&session->is_duplicate, false);
+    session->client = config->client;
+    session->iommu = config->iommu;
+    session->postcopy = config->postcopy;
+    session->zero_copy = config->zero_copy;
+    session->library_only = config->library_data_path || config->postcopy;
+    session->large_packets = config->tso;
+    session->guest_features = config->guest_features;
+    session->counters = config->counters;
+    session->netdev = netdev;
+    vhost_patience_init(&session->patience);
+    vhost_supply_init(&session->supply);
+    ovsrcu_init(&session->device, NULL);
+    ovs_mutex_init(&session->mutex);
+    vhost_tally_init(&session->tally);
+    ovs_list_init(&session->conns);
+    ovs_mutex_lock(&session->mutex);
+    session->tx_excluded = config->tx_excluded;
+    ovs_mutex_unlock(&session->mutex);
+    return session;
+}
 
 /* Frees 'session', which is not in 'sessions' and has no connections. */
 static void
@@ -46,6 +80,7 @@ destroy(struct vhost_session *session)
     vhost_supply_destroy(&session->supply);
     vhost_tally_destroy(&session->tally);
     ovs_mutex_destroy(&session->mutex);
+    vhost_socket_identity_destroy(&session->identity);
     free(session->path);
     free(session);
 }
@@ -63,27 +98,13 @@ vhost_session_open(const struct vhost_session_config *config,
     if (config->zero_copy) {
         vhost_dma_init();
     }
-    session = xzalloc(sizeof *session);
-    session->path = xstrdup(config->path);
-    session->client = config->client;
-    session->iommu = config->iommu;
-    session->postcopy = config->postcopy;
-    session->zero_copy = config->zero_copy;
-    session->library_only = config->library_data_path || config->postcopy;
-    session->large_packets = config->tso;
-    session->counters = config->counters;
-    session->netdev = netdev;
-    vhost_supply_init(&session->supply);
-    ovsrcu_init(&session->device, NULL);
-    ovs_mutex_init(&session->mutex);
-    vhost_tally_init(&session->tally);
-    ovs_list_init(&session->conns);
-    ovs_mutex_lock(&session->mutex);
-    session->tx_excluded = config->tx_excluded;
-    ovs_mutex_unlock(&session->mutex);
+    session = create(config, netdev);
 
     ovs_mutex_lock(&sessions_mutex);
     other = find_session(config->path);
+    if (!other) {
+        other = find_user(&session->identity, netdev);
+    }
     if (other) {
         *errp = vhost_session_conflict(config->path,
                                        netdev_get_name(other->netdev));
@@ -93,7 +114,10 @@ vhost_session_open(const struct vhost_session_config *config,
     }
     ovs_mutex_unlock(&sessions_mutex);
 
-    if (!other && !start_driver(config, errp)) {
+    if (!other && !start_driver(config, &session->features, errp)) {
+        if (!config->client) {
+            update_identity(session);           /* Its socket exists now. */
+        }
         return session;
     }
 
@@ -190,6 +214,29 @@ vhost_session_exclude_tx(struct vhost_session *session, uint64_t features)
     }
 }
 
+/* Returns the features that the last guest of 'session', or of its socket
+ * before, negotiated, or 0. */
+uint64_t
+vhost_session_guest_features(struct vhost_session *session)
+{
+    uint64_t features;
+
+    ovs_mutex_lock(&session->mutex);
+    features = session->guest_features;
+    ovs_mutex_unlock(&session->mutex);
+    return features;
+}
+
+/* Returns those of them that 'session', which may be NULL, does not offer, if
+ * no guest is connected.  QEMU keeps what its guest has negotiated until the
+ * guest is reset, and refuses a back end that offers less. */
+uint64_t
+vhost_session_withdrawn_features(struct vhost_session *session)
+{
+    return (session && !vhost_session_device(session)
+            ? vhost_session_guest_features(session) & ~session->features : 0);
+}
+
 /* Returns why packets of the guest of 'session', which may be NULL, are copied
  * although they need not be, or NULL. */
 const char *
@@ -272,18 +319,36 @@ vhost_session_wait_for_data_path(struct vhost_session *session)
     vhost_grace_wait(is_closing, session);
 }
 
-/* Returns the name of the port whose session uses socket 'path', or NULL.  The
- * name is that of a netdev that the caller must keep from going away. */
+/* Is the socket of 'session' that of another port, by another name, as was
+ * found when it connected?  It then gets no guest. */
+bool
+vhost_session_is_duplicate(struct vhost_session *session)
+{
+    bool is_duplicate;
+
+    atomic_read_relaxed(&session->is_duplicate, &is_duplicate);
+    return is_duplicate;
+}
+
+/* Returns the name of the port whose session uses the socket that 'path' leads
+ * to, or NULL.  The name is that of a netdev that the caller must keep from
+ * going away. */
 const char *
 vhost_session_path_user(const char *path)
 {
     const struct vhost_session *session;
+    struct vhost_socket_identity identity;
     const char *name;
 
+    vhost_socket_identify(path, &identity);
     ovs_mutex_lock(&sessions_mutex);
     session = find_session(path);
+    if (!session) {
+        session = find_user(&identity, NULL);
+    }
     name = session ? netdev_get_name(session->netdev) : NULL;
     ovs_mutex_unlock(&sessions_mutex);
+    vhost_socket_identity_destroy(&identity);
 
     return name;
 }
@@ -308,6 +373,66 @@ vhost_session_find(const char *path)
     session = find_session(path);
     ovs_mutex_unlock(&sessions_mutex);
     return session;
+}
+
+/* Notes what the path of 'session', of a client port, leads to, now that it
+ * has connected: it may have been something else before.  Returns false if
+ * another port uses that socket. */
+bool
+vhost_session_claim_socket(struct vhost_session *session)
+{
+    bool is_duplicate;
+
+    update_identity(session);
+    ovs_mutex_lock(&sessions_mutex);
+    is_duplicate = find_user(&session->identity, session->netdev) != NULL;
+    atomic_store_relaxed(&session->is_duplicate, is_duplicate);
+    ovs_mutex_unlock(&sessions_mutex);
+    if (is_duplicate) {
+        netdev_request_reconfigure(session->netdev);
+    }
+    return !is_duplicate;
+}
+
+static void
+update_identity(struct vhost_session *session)
+{
+    struct vhost_socket_identity identity, old;
+
+    vhost_socket_identify(session->path, &identity);
+    ovs_mutex_lock(&sessions_mutex);
+    old = session->identity;
+    session->identity = identity;
+    ovs_mutex_unlock(&sessions_mutex);
+    vhost_socket_identity_destroy(&old);
+}
+
+/* Returns the session that uses the socket 'identity', unless it is one of
+ * 'netdev', which may move to another name of its socket; or NULL. */
+static struct vhost_session *
+find_user(const struct vhost_socket_identity *identity,
+          const struct netdev *netdev)
+{
+    struct vhost_session *session;
+
+    HMAP_FOR_EACH (session, hmap_node, &sessions) {
+        struct vhost_socket_identity now;
+        bool same;
+
+        if (session->netdev == netdev || vhost_session_is_duplicate(session)
+            || !vhost_socket_identity_equals(&session->identity, identity)) {
+            continue;
+        }
+        /* What was noted when it was opened or connected may be out of
+         * date. */
+        vhost_socket_identify(session->path, &now);
+        same = vhost_socket_identity_equals(&now, identity);
+        vhost_socket_identity_destroy(&now);
+        if (same) {
+            return session;
+        }
+    }
+    return NULL;
 }
 
 static struct vhost_session *
@@ -335,6 +460,9 @@ find_session(const char *path)
 static uint64_t
 unwanted_features(const struct vhost_session_config *config)
 {
+    bool out_of_order = (config->zero_copy && !config->library_data_path
+                         && !config->postcopy);
+
     return ((config->tso
              ? (UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
@@ -343,7 +471,7 @@ unwanted_features(const struct vhost_session_config *config)
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
              : UINT64_C(1) << VIRTIO_NET_F_CSUM)
-            | (config->zero_copy ? UINT64_C(1) << VIRTIO_F_IN_ORDER : 0));
+            | (out_of_order ? UINT64_C(1) << VIRTIO_F_IN_ORDER : 0));
 }
 
 /* Since 24.11.5 and 25.11.1, DPDK ends its event thread when the last socket
@@ -363,8 +491,11 @@ keep_event_thread(void)
     }
 }
 
+/* Makes librte_vhost listen on the socket, or connect to it, as 'config' says.
+ * Stores the features that it offers in '*features'. */
 static int
-start_driver(const struct vhost_session_config *config, char **errp)
+start_driver(const struct vhost_session_config *config, uint64_t *features,
+             char **errp)
 {
     /* A dp_packet is one contiguous buffer.  Offload requests: see
      * vhost_offload_from_library(). */
@@ -388,7 +519,8 @@ start_driver(const struct vhost_session_config *config, char **errp)
                                            &vhost_conn_device_ops)) {
         step = "register callbacks for";
     } else if (rte_vhost_driver_disable_features(config->path,
-                                                 unwanted_features(config))) {
+                                                 unwanted_features(config))
+               || rte_vhost_driver_get_features(config->path, features)) {
         step = "set the features of";
     } else if (rte_vhost_driver_start(config->path)) {
         step = "start";

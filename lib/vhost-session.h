@@ -90,7 +90,7 @@
  *  6 librte_vhost's own: sockets, connections, a virtqueue's access.
  *      For most messages (see 'is_locked' of struct vhost_message), it holds
  *      the access locks of all virtqueues around before_message, after_message
- *      and vring_state_changed, which may therefore take 7 to 12 only.  It
+ *      and vring_state_changed, which may therefore take 7 to 13 only.  It
  *      calls the other callbacks without access locks; they may take 4, too.
  *
  *  7 session->mutex     vhost-session-private.h   Connections and the device.
@@ -101,7 +101,8 @@
  *      Main thread and callbacks.
  *
  *  9 sessions_mutex     vhost-session.c    All sessions, by path.  Leaf.
- *      Main thread and new_connection.
+ *      Main thread and new_connection.  Held while the kernel is asked where
+ *      the path of a session leads that seems to be another's.
  *
  * 10 meter->lock        vhost-meter.h      A policer or QoS (spinlock).  Leaf.
  *      The thread that receives or sends a burst, and any thread that changes
@@ -114,7 +115,10 @@
  *
  * 12 watched_mutex      vhost-guard.c      Mappings that are watched.  Leaf.
  *      Any thread, but not in bursts.  The handler of SIGBUS reads without
- *      it: a version, odd during a change, tells it when to look again. */
+ *      it: a version, odd during a change, tells it when to look again.
+ *
+ * 13 timeout_mutex     vhost-socket.c     How long connections wait.  Leaf.
+ *      Callbacks. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -139,6 +143,8 @@ struct vhost_session_config {
     bool tso;                   /* Offer checksum offload and TSO. */
     bool library_data_path;     /* Use librte_vhost's, not our own. */
     uint64_t tx_excluded;       /* See vhost_session_exclude_tx(). */
+    uint64_t guest_features;    /* That the last guest of this socket
+                                 * negotiated, if it is known. */
     struct vhost_counters *counters;    /* Of the port, to outlive the session;
                                          * or null. */
 };
@@ -167,8 +173,11 @@ void vhost_session_close(struct vhost_session *);
 struct vhost_device *vhost_session_device(const struct vhost_session *);
 const char *vhost_session_path(const struct vhost_session *);
 bool vhost_session_is_client(const struct vhost_session *);
+bool vhost_session_is_duplicate(struct vhost_session *);
 bool vhost_session_offers(const struct vhost_session *, bool iommu,
                           bool postcopy, bool zero_copy);
+uint64_t vhost_session_guest_features(struct vhost_session *);
+uint64_t vhost_session_withdrawn_features(struct vhost_session *);
 struct vhost_supply *vhost_session_supply(struct vhost_session *);
 struct vhost_tally *vhost_session_tally(struct vhost_session *);
 const char *vhost_session_zero_copy_obstacle(struct vhost_session *);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 #include "openvswitch/vlog.h"
-#include "ovs-atomic.h"
+#include "ovs-thread.h"
 #include "util.h"
 #include "vhost-config.h"
 
@@ -25,17 +26,19 @@ VLOG_DEFINE_THIS_MODULE(vhost_socket);
 /* Socket timeouts, in ms: how long librte_vhost may block in the middle of
  * receiving a message, and in sending a reply.  A conforming front end sends a
  * message as a whole and reads each reply.  Only post-copy live migration
- * makes it do something in between.  As soon as a connection may use
- * post-copy, POSTCOPY_TIMEOUT therefore replaces RECEIVE_TIMEOUT, for all
- * connections. */
+ * makes it do something in between: see vhost_socket_allow_waiting(). */
 #define RECEIVE_TIMEOUT 20
-#define POSTCOPY_TIMEOUT 100
 #define SEND_TIMEOUT 1
 
-static atomic_bool has_postcopy;
+/* Keeps two threads from giving connections different limits. */
+static struct ovs_mutex timeout_mutex = OVS_MUTEX_INITIALIZER;
+static unsigned int receive_timeout OVS_GUARDED_BY(timeout_mutex)
+    = RECEIVE_TIMEOUT;
 
+static int set_timeouts(void) OVS_REQUIRES(timeout_mutex);
 static int check_directory(const char *path, char **errp);
 static int probe_listener(int fd, const char *path);
+static char *resolve(const char *path);
 
 /* Returns a number that is greater than any file descriptor of this
  * process. */
@@ -81,8 +84,7 @@ is_blocking_connection(int fd)
 
 /* Sets the timeouts of all connections, so that none of them can block
  * librte_vhost's event thread, which serves all sockets, for long.  Returns
- * the number of connections.  'postcopy' says whether the latest one may use
- * post-copy live migration.
+ * the number of connections.
  *
  * librte_vhost does not tell which file descriptor belongs to a connection.
  * Nor can it be found by its address, which the front end controls: the peer
@@ -91,21 +93,41 @@ is_blocking_connection(int fd)
  * its own to the switch.  So the timeouts are set for all connected Unix
  * stream sockets in blocking mode.  Open vSwitch's own are non-blocking. */
 int
-vhost_socket_limit_waiting(bool postcopy)
+vhost_socket_limit_waiting(void)
+{
+    int n;
+
+    ovs_mutex_lock(&timeout_mutex);
+    n = set_timeouts();
+    ovs_mutex_unlock(&timeout_mutex);
+    return n;
+}
+
+/* Lets librte_vhost wait for up to 'ms' for a message, or for as long as usual
+ * if that is 0.  This concerns all connections, as it is not known which one
+ * librte_vhost is going to read from; but while its thread handles a message,
+ * it does not read from others. */
+void
+vhost_socket_allow_waiting(unsigned int ms)
+{
+    ovs_mutex_lock(&timeout_mutex);
+    receive_timeout = ms ? ms : RECEIVE_TIMEOUT;
+    set_timeouts();
+    ovs_mutex_unlock(&timeout_mutex);
+}
+
+/* Sets the limits of all connections.  Returns how many there are. */
+static int
+set_timeouts(void)
 {
     const struct timeval send = { .tv_usec = SEND_TIMEOUT * 1000 };
-    struct timeval receive = { .tv_usec = RECEIVE_TIMEOUT * 1000 };
+    const struct timeval receive = {
+        .tv_sec = receive_timeout / 1000,
+        .tv_usec = receive_timeout % 1000 * 1000,
+    };
     int max_fds = get_max_fds();
-    bool long_wait;
     int n = 0;
 
-    if (postcopy) {
-        atomic_store_relaxed(&has_postcopy, true);
-    }
-    atomic_read_relaxed(&has_postcopy, &long_wait);
-    if (long_wait) {
-        receive.tv_usec = POSTCOPY_TIMEOUT * 1000;
-    }
     for (int fd = 0; fd < max_fds; fd++) {
         if (is_blocking_connection(fd)
             && !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive,
@@ -200,6 +222,20 @@ vhost_socket_remove_stale(const char *path, char **errp)
     return 0;
 }
 
+/* Returns the owner in 'access' as vhost-sock-owner has it, in numbers.  The
+ * caller must free it. */
+static char *
+format_owner(const struct vhost_socket_access *access)
+{
+    char *user = (access->uid == (uid_t) -1 ? xstrdup("")
+                  : xasprintf("%u", (unsigned int) access->uid));
+    char *owner = (access->gid == (gid_t) -1 ? xstrdup(user)
+                   : xasprintf("%s:%u", user, (unsigned int) access->gid));
+
+    free(user);
+    return owner;
+}
+
 /* Gives the socket at 'path' the owner and permissions in 'access'. */
 int
 vhost_socket_set_access(const char *path,
@@ -216,12 +252,50 @@ vhost_socket_set_access(const char *path,
         return error;
     }
     if (access->has_owner && chown(path, access->uid, access->gid)) {
+        char *owner = format_owner(access);
+
         error = errno;
-        *errp = xasprintf("vhost-sock-owner: cannot set owner of \"%s\": %s",
-                          path, ovs_strerror(error));
+        *errp = (error == EPERM
+                 ? xasprintf("vhost-sock-owner: cannot set owner of \"%s\" to "
+                             "%s: without CAP_CHOWN, ovs-vswitchd can only "
+                             "set a group that its user is in (\":group\")",
+                             path, owner)
+                 : xasprintf("vhost-sock-owner: cannot set owner of \"%s\" to "
+                             "%s: %s", path, owner, ovs_strerror(error)));
+        free(owner);
         return error;
     }
     return 0;
+}
+
+/* Stores what 'path' leads to in '*identity', which the caller must free with
+ * vhost_socket_identity_destroy(). */
+void
+vhost_socket_identify(const char *path,
+                      struct vhost_socket_identity *identity)
+{
+    struct stat s;
+
+    identity->name = resolve(path);
+    identity->exists = !stat(path, &s);
+    identity->device = identity->exists ? s.st_dev : 0;
+    identity->inode = identity->exists ? s.st_ino : 0;
+}
+
+/* Do both lead to the same socket, or would, if it existed? */
+bool
+vhost_socket_identity_equals(const struct vhost_socket_identity *a,
+                             const struct vhost_socket_identity *b)
+{
+    return (!strcmp(a->name, b->name)
+            || (a->exists && b->exists && a->device == b->device
+                && a->inode == b->inode));
+}
+
+void
+vhost_socket_identity_destroy(struct vhost_socket_identity *identity)
+{
+    free(identity->name);
 }
 
 /* Checks that the directory of 'path' exists and that this process may create
@@ -252,4 +326,27 @@ probe_listener(int fd, const char *path)
     ovs_strlcpy(sun.sun_path, path, sizeof sun.sun_path);
     return (connect(fd, (struct sockaddr *) &sun, sizeof sun) ? errno
             : EADDRINUSE);
+}
+
+/* Returns 'path' without symbolic links, "." and "..", as far as it exists.
+ * The caller must free it. */
+static char *
+resolve(const char *path)
+{
+    char *name = realpath(path, NULL);
+    char *dir, *base, *parent;
+
+    if (name || !strcmp(path, "/")) {
+        return name ? name : xstrdup(path);
+    }
+    dir = dir_name(path);
+    base = base_name(path);
+    parent = resolve(dir);
+    name = (!strcmp(base, ".") ? xstrdup(parent)
+            : !strcmp(base, "..") ? dir_name(parent)
+            : xasprintf("%s/%s", strcmp(parent, "/") ? parent : "", base));
+    free(parent);
+    free(base);
+    free(dir);
+    return name;
 }

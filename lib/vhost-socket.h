@@ -13,13 +13,29 @@
  * must free. */
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct vhost_socket_access;
 
-int vhost_socket_limit_waiting(bool postcopy);
+/* What a path leads to at the moment.  Two paths may lead to one socket, and
+ * what they lead to may change at any time. */
+struct vhost_socket_identity {
+    char *name;                 /* The path without symbolic links. */
+    bool exists;                /* If so, it is this file: */
+    dev_t device;
+    ino_t inode;
+};
+
+int vhost_socket_limit_waiting(void);
+void vhost_socket_allow_waiting(unsigned int ms);
 int vhost_socket_check_path(const char *path, char **errp);
 int vhost_socket_remove_stale(const char *path, char **errp);
 int vhost_socket_set_access(const char *path,
                             const struct vhost_socket_access *, char **errp);
+
+void vhost_socket_identify(const char *path, struct vhost_socket_identity *);
+bool vhost_socket_identity_equals(const struct vhost_socket_identity *,
+                                  const struct vhost_socket_identity *);
+void vhost_socket_identity_destroy(struct vhost_socket_identity *);
 
 #endif /* vhost-socket.h */

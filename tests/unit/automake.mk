@@ -40,6 +40,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-datapath-native.c \
 	tests/unit/test-vhost-device.c \
 	tests/unit/test-vhost-dma.c \
+	tests/unit/test-vhost-false-fault.c \
 	tests/unit/test-vhost-features.c \
 	tests/unit/test-vhost-grace.c \
 	tests/unit/test-vhost-guard.c \
@@ -50,8 +51,10 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-mempool.c \
 	tests/unit/test-vhost-message.c \
 	tests/unit/test-vhost-meter.c \
+	tests/unit/test-vhost-mtu.c \
 	tests/unit/test-vhost-numa.c \
 	tests/unit/test-vhost-offload.c \
+	tests/unit/test-vhost-patience.c \
 	tests/unit/test-vhost-placement.c \
 	tests/unit/test-vhost-policer.c \
 	tests/unit/test-vhost-port-qos.c \
@@ -62,14 +65,17 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-rates.c \
 	tests/unit/test-vhost-rxtx-offload.c \
 	tests/unit/test-vhost-rxtx.c \
+	tests/unit/test-vhost-same-socket.c \
 	tests/unit/test-vhost-segment.c \
 	tests/unit/test-vhost-session.c \
 	tests/unit/test-vhost-show-text.c \
 	tests/unit/test-vhost-show.c \
+	tests/unit/test-vhost-socket-access.c \
 	tests/unit/test-vhost-socket.c \
 	tests/unit/test-vhost-stats.c \
 	tests/unit/test-vhost-supply.c \
 	tests/unit/test-vhost-tally.c \
+	tests/unit/test-vhost-withdrawn.c \
 	tests/unit/test-vhost-zerocopy.c \
 	tests/unit/test-vhost.c \
 	tests/unit/test-vhost.h \

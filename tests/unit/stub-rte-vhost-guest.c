@@ -255,6 +255,15 @@ close_message(struct stub_device *dev, struct message *m)
 void
 guest_set_memory(int vid, size_t size, bool fails)
 {
+    guest_set_memory_with(vid, size, fails, NULL);
+}
+
+/* Likewise.  Calls 'meanwhile', unless it is null, while the library handles
+ * the message. */
+void
+guest_set_memory_with(int vid, size_t size, bool fails,
+                      void (*meanwhile)(void))
+{
     struct {
         uint32_t n_regions, padding;
         struct vhost_message_region region;
@@ -275,6 +284,9 @@ guest_set_memory(int vid, size_t size, bool fails)
     m.fds[0] = fd;
     m.n_fds = 1;
     ovs_assert(show_message(dev, &m, &result));
+    if (meanwhile) {
+        meanwhile();
+    }
     stub_unmap_memory(dev);
     if (fails) {
         close(fd);

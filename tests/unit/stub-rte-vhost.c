@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <linux/virtio_config.h>
 #include <rte_spinlock.h>
 #include <rte_vhost.h>
 
@@ -122,6 +123,22 @@ rte_vhost_driver_disable_features(const char *path, uint64_t features)
     s = stub_vhost.fail_disable_features ? NULL : stub_find_socket(path);
     stub_vhost.disabled_features = features;
     pthread_mutex_unlock(&stub_sockets_mutex);
+    return s ? 0 : -1;
+}
+
+int
+rte_vhost_driver_get_features(const char *path, uint64_t *features)
+{
+    uint64_t unsupported = stub_vhost.disabled_features;
+    struct stub_socket *s;
+
+    pthread_mutex_lock(&stub_sockets_mutex);
+    s = stub_find_socket(path);
+    pthread_mutex_unlock(&stub_sockets_mutex);
+    if (!(stub_vhost.flags & RTE_VHOST_USER_IOMMU_SUPPORT)) {
+        unsupported |= UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM;
+    }
+    *features = ~unsupported;
     return s ? 0 : -1;
 }
 

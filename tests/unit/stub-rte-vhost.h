@@ -73,6 +73,8 @@ void guest_disconnect(int vid);
 void guest_set_features(int vid, uint64_t features);
 void guest_set_mtu(int vid, uint16_t mtu);
 void guest_set_memory(int vid, size_t size, bool fails);
+void guest_set_memory_with(int vid, size_t size, bool fails,
+                           void (*meanwhile)(void));
 uint64_t guest_invalidate(int vid, uint64_t address, uint64_t size);
 bool guest_translate(int vid, uint64_t address, uint64_t user_address);
 enum rte_vhost_msg_result guest_message(int vid, uint32_t request,
