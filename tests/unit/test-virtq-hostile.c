@@ -580,12 +580,14 @@ mutate(void *arg OVS_UNUSED)
     uint16_t used_and_avail = 1 << VRING_PACKED_DESC_F_AVAIL;
 
     for (unsigned int i = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++) {
-        __atomic_store_n(addr_of(i % SIZE), i & 4 ? GUEST_START : end - 8,
+        unsigned int turn = i / SIZE;   /* Each descriptor has them all. */
+
+        __atomic_store_n(addr_of(i % SIZE), turn & 1 ? GUEST_START : end - 8,
                          __ATOMIC_RELAXED);
-        __atomic_store_n(len_of(i % SIZE), i & 2 ? 8 : UINT32_MAX,
+        __atomic_store_n(len_of(i % SIZE), turn & 2 ? 8 : UINT32_MAX,
                          __ATOMIC_RELAXED);
         __atomic_store_n(flags_of(i % SIZE),
-                         flags[i / 8 % 4]
+                         flags[turn / 4 % 4]
                          | (driver.options.packed ? used_and_avail : 0),
                          __ATOMIC_RELAXED);
     }
