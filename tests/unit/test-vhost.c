@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include <rte_errno.h>
 
 #include "dp-packet.h"
+#include "fatal-signal.h"
 #include "netdev-provider.h"
 #include "netdev-vhost.h"
 #include "openvswitch/vlog.h"
@@ -122,7 +124,10 @@ main(int argc, char *argv[])
     vlog_set_log_file("test-vhost.log");
     forget_log();
 
-    /* A test that hangs is one that fails.  Valgrind is slow. */
+    /* A test that hangs is one that fails.  Open vSwitch would only note the
+     * signal, for the next time that a thread blocks.  Valgrind is slow. */
+    fatal_signal_init();
+    signal(SIGALRM, SIG_DFL);
     alarm(getenv("VALGRIND") ? 3600 : 120);
 
     /* As the switch's main thread. */
