@@ -86,11 +86,12 @@ vhost_complete_tunneled(struct dp_packet *packet OVS_UNUSED)
 }
 
 /* Returns the size of segments that 'packet' asks for, of which the port takes
- * those up to 'max'.  Before 3.4, packets do not say. */
+ * those up to 'max'.  Before 3.4, clones and packets from tap ports do not
+ * say: they have 0. */
 static inline uint16_t
 vhost_segment_size(const struct dp_packet *packet, uint16_t max)
 {
-    uint16_t size = OVS_SINCE(3, 4) ? packet->mbuf.tso_segsz : 0;
+    uint16_t size = packet->mbuf.tso_segsz;
 
     return size && size < max ? size : max;
 }

@@ -158,8 +158,9 @@ library_position(struct vhost_device *device, struct vhost_queue *q)
 {
     uint16_t avail = q->pending_position, used;
 
-    if (is_usable(q)) {
+    if (begin_burst(device, q)) {
         rte_vhost_get_vring_base(device->vid, q->vring, &avail, &used);
+        end_burst(q);
     }
     return avail;
 }
