@@ -58,7 +58,6 @@ create(const struct vhost_session_config *config, struct netdev *netdev)
     session->zero_copy = config->zero_copy;
     session->library_only = config->library_data_path || config->postcopy;
     session->large_packets = config->tso;
-    session->guest_features = config->guest_features;
     session->counters = config->counters;
     session->netdev = netdev;
     vhost_patience_init(&session->patience);
@@ -69,6 +68,7 @@ create(const struct vhost_session_config *config, struct netdev *netdev)
     ovs_list_init(&session->conns);
     ovs_mutex_lock(&session->mutex);
     session->tx_excluded = config->tx_excluded;
+    session->guest_features = config->guest_features;
     ovs_mutex_unlock(&session->mutex);
     return session;
 }

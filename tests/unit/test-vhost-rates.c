@@ -415,7 +415,7 @@ test_mixed_sizes(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
             make_frame(64), make_frame(MAX_FRAME)
         };
         double tokens[2] = { 64 - ETHER, MAX_FRAME - ETHER };
-        double interval = (NETDEV_MAX_BURST / 2 * (tokens[0] + tokens[1])
+        double interval = (NETDEV_MAX_BURST * (tokens[0] + tokens[1]) / 2
                            / (2 * rate));
         struct limiter limiter = make_limiter(type, rate, 12500);
         unsigned int n[2], n_passed[2] = { 0, 0 };
@@ -711,7 +711,7 @@ check_colors(uint32_t size, uint64_t cbs, uint64_t ebs)
 
     n_all = queue_packets(limiter.qos, 0);
     time = MAX(1000 * interval, 10 * (cbs / cir + ebs / eir));
-    for (double t = 0; t < time; t += interval) {
+    for (int i = 0; i * interval < time; i++) {
         pass_seconds(interval);
         n_green += offer(&limiter, frame, 32);
     }
