@@ -312,8 +312,9 @@ virtq_packed_take(struct virtq *vq, const struct virtq_burst *burst,
 /* A descriptor, to be written at once. */
 typedef uint64_t __attribute__((vector_size(16), may_alias)) whole_desc;
 
-/* Marks the further slots of '*buffer', whose first one is at 'index'. */
-static void
+/* Marks the further slots of '*buffer', whose first one is at 'index'.  Not
+ * inlined, so that write_used() can be. */
+static void __attribute__((noinline))
 mark_further_slots(struct virtq *vq, uint16_t index,
                    const struct virtq_buffer *buffer, uint64_t mark)
 {
@@ -336,7 +337,7 @@ mark_further_slots(struct virtq *vq, uint16_t index,
  * The driver does not look at the address of a used descriptor (virtio 1.2,
  * 2.8.5), so that there is room for a mark: see find_base().  Each half of the
  * descriptor is written whole, even where both at once are not. */
-static void
+static inline void ALWAYS_INLINE
 write_used(struct virtq *vq, uint16_t index, bool wrap,
            const struct virtq_buffer *buffer)
 {
