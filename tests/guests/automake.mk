@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
 TESTSUITE_AT += \
+	tests/guests/drivers.at \
+	tests/guests/firmware.at \
 	tests/guests/guests-macros.at \
 	tests/guests/guests-testsuite.at \
 	tests/guests/guests.at
 EXTRA_DIST += \
+	tests/guests/drivers.sh \
+	tests/guests/firmware.sh \
 	tests/guests/guests-setup \
 	tests/guests/guests.sh \
 	tests/guests/guests_control.py
@@ -19,7 +23,7 @@ check-guests: all tests/guests-testsuite tests/guests-traffic
 	$(srcdir)/tests/guests/guests-setup guests tests/guests-traffic
 	@rm -f tests/guests-figures.log
 	$(call run_suite,tests/guests-testsuite,-j1)
-	@cat tests/guests-figures.log
+	@! test -e tests/guests-figures.log || cat tests/guests-figures.log
 CLEAN_DIRS += guests
 
 # The program that makes and checks the guests' traffic.
