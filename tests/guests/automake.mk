@@ -18,11 +18,15 @@ tests/guests-testsuite: tests/guests/guests-testsuite.at
 	$(make_suite)
 
 # Needs root, 2 GiB of hugepages, and packages, which it installs.  Prints what
-# the tests have measured.
-check-guests: all tests/guests-testsuite tests/guests-traffic
+# the tests have measured.  What takes long has the keyword "nightly", and is
+# left out unless TESTSUITEFLAGS chooses.
+check-guests: guests_flags = $(if $(TESTSUITEFLAGS),,-k '!nightly')
+check-guests-nightly: guests_flags = -k nightly
+check-guests check-guests-nightly: all tests/guests-testsuite \
+		tests/guests-traffic
 	$(srcdir)/tests/guests/guests-setup guests tests/guests-traffic
 	@rm -f tests/guests-figures.log
-	$(call run_suite,tests/guests-testsuite,-j1)
+	$(call run_suite,tests/guests-testsuite,-j1 $(guests_flags))
 	@! test -e tests/guests-figures.log || cat tests/guests-figures.log
 CLEAN_DIRS += guests
 
@@ -31,4 +35,4 @@ EXTRA_PROGRAMS += tests/guests-traffic
 tests_guests_traffic_SOURCES = tests/guests/guests-traffic.c
 CLEANFILES += tests/guests-traffic
 
-.PHONY: check-guests
+.PHONY: check-guests check-guests-nightly

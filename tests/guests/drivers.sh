@@ -36,12 +36,18 @@ does_not_ask() {    # FROM TO
     in_guest "$1" "arp -s $(address "$2") $(mac "$2")"
 }
 
-# put FILE GUEST: copies it to the guest, over TCP, from a tap port.
-put() {
-    in_guest "$2" "nc -l -p 5000 > ${1##*/} &"
-    wait_until 10 in_guest "$2" 'netstat -tln | grep -q :5000' &&
-        in_netns busybox nc "$(address "$2")" 5000 < "$1" &&
-        in_guest "$2" 'while pidof nc > /dev/null; do sleep 0.1; done'
+# The host's files, over HTTP.
+start_httpd() {     # DIRECTORY
+    (in_netns busybox httpd -f -p "$(address host):80" -h "$1" \
+         > httpd.log 2>&1 &
+     echo $! > httpd.pid)
+    on_exit "end TERM httpd.pid busybox"
+} 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+
+# fetch GUEST FILE: from there.
+fetch() {
+    in_guest "$1" "wget -q http://$(address host)/$2 && sha256sum < $2" \
+        > "$2.sum"
 }
 
 # Gives the guest its device back, and the device its address.

@@ -38,12 +38,16 @@ boot_script() {
 
 # SeaBIOS.  It and option ROMs write to the serial port.
 seabios() {
-    echo "-machine graphics=off -boot n"
+    howto network-boot-bios
 }
 
 # UEFI, with the random numbers that its network stack wants.
 ovmf() {
-    echo "-bios $ovmf -device virtio-rng-pci"
+    howto network-boot-uefi
+}
+
+ovmf_properties() {
+    howto network-boot-uefi-device | sed 's/.*netdev=n0,//'
 }
 
 # boot_linux [ARGUMENT...]: iPXE is to load the guests' kernel.

@@ -181,12 +181,12 @@ explain_loss() {    # FROM TO
     in_guest "$2" "grep virtio /proc/interrupts"
 }
 
-# Counters of the port that should be zero, and keys of its status that should
-# not be there.
-trouble() {         # PORT
+# trouble PORT [ALLOWED]: counters of the port that should be zero, unless they
+# match the regular expression, and keys of its status that should not be there.
+trouble() {
     refresh_stats
-    port_stats "$1" \
-        | sed -n '/=0$/d; /dropped=\|_drops=\|_faults=\|_errors=\|_events=/p'
+    port_stats "$1" | grep -E '_(drops|faults|errors|events)=' \
+        | grep -vE "=0\$${2:+|$2}"
     ovs-vsctl get Interface "$1" status \
         | grep -oE '(ring_fault|config_error|memory|jumbo_frames)=[^,}]*'
     return 0
