@@ -8,11 +8,21 @@
 # at the bytes of the answers.
 all_sizes_pass() {  # FROM TO
     in_guest "$1" "
-        for size in 56 57 63 64 65 86 100 127 128 129 255 256 257 511 512 513 \\
-                    1000 1023 1024 1025 1399 1400 1470 1471 1472; do
+        for size in 56 57 63 64 65 86 100 127 128 129 255 256 257 511 512 \\
+                    513 1000 1023 1024 1025 1399 1400 1470 1471 1472; do
             /bin/ping -q -c 3 -i 0.02 -W 5 -s \$size $(address "$2") > ping \\
                 && ! grep 'wrong data' ping || { cat ping; exit 1; }
         done"
+}
+
+# The switch ends, or is killed, and starts again.
+restart_switch() {  # exit|KILL
+    if test "$1" = KILL; then
+        kill_switch
+    else
+        appctl exit && wait_until 15 is_gone "$(cat vswitchd.pid)"
+    fi
+    start_vswitchd
 }
 
 # Is each of the N numbers in AFTER larger than that in BEFORE by 100 or more?

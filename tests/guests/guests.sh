@@ -182,7 +182,7 @@ explain_loss() {    # FROM TO
 }
 
 # trouble PORT [ALLOWED]: counters of the port that should be zero, unless they
-# match the regular expression, and keys of its status that should not be there.
+# match the regular expression, and keys of its status that tell of faults.
 trouble() {
     refresh_stats
     port_stats "$1" | grep -E '_(drops|faults|errors|events)=' \
