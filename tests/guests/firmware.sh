@@ -25,8 +25,10 @@ netboot_can_run() {
 # for: a guest that does not run yet could not take them.
 start_netboot() {
     mkdir "$run/tftp" &&
-        in_netns sysctl -qw net.ipv6.conf.all.disable_ipv6=1 \
-            net.ipv6.conf.default.disable_ipv6=1 &&
+        in_netns sh -c '
+            for file in /proc/sys/net/ipv6/conf/*/disable_ipv6; do
+                test ! -e "$file" || echo 1 > "$file"
+            done' &&
         on_exit "end TERM $run/dnsmasq.pid dnsmasq" &&
         in_guest host "$(howto network-boot-server)"
 }
