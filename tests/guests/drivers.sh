@@ -48,8 +48,8 @@ does_not_ask() {    # FROM TO
 
 # The host's files, over HTTP.
 start_httpd() {     # DIRECTORY
-    (in_netns busybox httpd -f -p "$(address host):80" -h "$1" \
-         > httpd.log 2>&1 &
+    (nsenter --net="/run/netns/$netns" busybox httpd -f \
+         -p "$(address host):80" -h "$1" > httpd.log 2>&1 &
      echo $! > httpd.pid)
     on_exit "end TERM httpd.pid busybox"
 } 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
