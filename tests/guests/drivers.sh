@@ -36,9 +36,12 @@ guest_says_times() {    # GUEST REGEX
     grep -acs "$2" "$1.log"
 }
 
-# Has the guest booted N times?
+# Has the guest's kernel started N times, and is it up since the last time?
 booted_times() {    # GUEST N
-    test "$(guest_says_times "$1" "the guest is up")" -ge "$2"
+    awk -v n="$2" '
+        /Linux version/ { started++; up = 0 }
+        /the guest is up/ { up = 1 }
+        END { exit !(started >= n && up) }' "$1.log"
 }
 
 # Has FROM send to TO also when that does not say where it is.
