@@ -12,6 +12,7 @@ DOC_SOURCE = \
 	Documentation/howto/guests/libvirt.rst \
 	Documentation/howto/guests/migration.rst \
 	Documentation/howto/guests/multiqueue.rst \
+	Documentation/howto/guests/network-boot.rst \
 	Documentation/howto/guests/ovirt-domain.xml \
 	Documentation/howto/guests/reconnect.rst \
 	Documentation/howto/guests/tap.rst \

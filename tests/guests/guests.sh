@@ -43,7 +43,8 @@ mac() {             # GUEST [DEVICE-NUMBER]
 #      [-- OPTION...]
 # Boots a guest whose device N is the other end of the Nth port, with these
 # properties of QEMU's virtio-net-pci, and these options of QEMU's beside the
-# usual ones.
+# usual ones.  With $firmware, a function that prints options of QEMU's, the
+# guest boots with them, not with the kernel.
 boot() {
     local guest=$1 nics='' n=0
     shift
@@ -53,6 +54,10 @@ boot() {
         shift
     done
     test $# -gt 0 && shift
+    if test -z "${firmware-}"; then
+        set -- -kernel "$guests/vmlinuz" -initrd "$guests/${image:-initrd}" \
+            -append "$(command_line "$guest")" "$@"
+    fi
     rm -f "$run/$guest".*
     # With room for a second CPU, QEMU emulates the guest's memory barriers.
     # Without, a guest may miss that a ring has something for it.
@@ -60,9 +65,7 @@ boot() {
     # shellcheck disable=SC2086
     (nsenter --net="/run/netns/$netns" "$guests/qemu-system-x86_64" \
         -accel "$(accelerator)" -cpu max -nodefaults \
-        -smp 1,maxcpus=2 -display none -no-reboot -kernel "$guests/vmlinuz" \
-        -initrd "$guests/${image:-initrd}" \
-        -append "$(command_line "$guest")" \
+        -smp 1,maxcpus=2 -display none -no-reboot ${firmware:+$($firmware)} \
         -m "$guest_mb" -numa node,memdev=memory \
         -object "memory-backend-memfd,id=memory,size=${guest_mb}M,hugetlb=on" \
         -chardev "file,id=console,path=$guest.log,append=on" \
@@ -104,7 +107,9 @@ nic() {             # GUEST N SPECIFICATION
     echo "-netdev $netdev"
     test -z "$queues" ||
         properties=",mq=on,vectors=$((2 * queues + 2))$properties"
-    properties="mac=$(mac "$1" "$2"),romfile=$properties"
+    # With a kernel, an option ROM is only waited for.
+    test -n "${firmware-}" || properties=",romfile=$properties"
+    properties="mac=$(mac "$1" "$2")$properties"
     echo "-device virtio-net-pci,netdev=net$2,$properties"
 }
 
@@ -129,7 +134,8 @@ in_guest() {        # GUEST COMMAND [SECONDS = 60]
     if test "$1" = host; then
         (cd "$run" && in_netns sh -c "$2" < /dev/null 2>&1)
     else
-        control shell "$run/$1.shell" "$2" "${3:-60}"
+        control shell "$run/$1.shell" "$2" \
+            $((${3:-60} * ${VHOST_PATIENCE:-1}))
     fi
 } 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 
@@ -173,6 +179,24 @@ explain_loss() {    # FROM TO
     in_guest "$1" "ethtool -S eth0"
     in_guest "$2" "ethtool -S eth0"
     in_guest "$2" "grep virtio /proc/interrupts"
+}
+
+# trouble PORT [ALLOWED]: counters of the port that should be zero, unless they
+# match the regular expression, and keys of its status that tell of faults.
+trouble() {
+    refresh_stats
+    port_stats "$1" | grep -E '_(drops|faults|errors|events)=' \
+        | grep -vE "=0\$${2:+|$2}"
+    ovs-vsctl get Interface "$1" status \
+        | grep -oE '(ring_fault|config_error|memory|jumbo_frames)=[^,}]*'
+    return 0
+}
+
+# Names of the features of virtio that the guest negotiated.
+features() {        # PORT
+    appctl netdev-vhost/show "$1" | awk '
+        /^  [^ ]/ { here = sub(/^  features: [^ ]* */, "") }
+        here { gsub(/^ +/, ""); print }' | paste -sd' '
 }
 
 # as_in_howto NAME [GUEST]: executes, here or in a guest, the commands that the

@@ -15,6 +15,7 @@
 #   VSWITCH_SCHEMA  its vswitch.ovsschema
 #   VHOST_DATA_PATH other_config:vhost-data-path (default: not set)
 #   VHOST_ZERO_COPY options:dq-zero-copy of client ports (default: not set)
+#   VHOST_PATIENCE  factor of the time that is waited for anything (default: 1)
 #   VHOST_STOCK     "yes" for a switch without plugins, to compare with
 # Variables of Autotest's:
 #   at_status_file  where the result of the group is
@@ -57,7 +58,7 @@ on_exit() {
 # wait_until SECONDS COMMAND...
 wait_until() {
     local deadline
-    deadline=$(($(date +%s) + $1))
+    deadline=$(($(date +%s) + $1 * ${VHOST_PATIENCE:-1}))
     shift
     until "$@"; do
         test "$(date +%s)" -lt "$deadline" || return 1
