@@ -136,6 +136,23 @@ unpack_backports() {
     rm -r "$dir.tmp"
 }
 
+# unpack_packages DIR PACKAGE...: the same with the packages of this release.
+unpack_packages() {
+    local dir=$1 package
+    shift
+    [[ ! -d $dir ]] || return 0
+    rm -rf "$dir.tmp"
+    mkdir -p "$dir.tmp/tree"
+    cd "$dir.tmp"
+    apt-get -q download "$@"
+    for package in *.deb; do
+        dpkg-deb -x "$package" tree
+    done
+    mv tree "$dir"
+    cd "$dir"
+    rm -r "$dir.tmp"
+}
+
 # Hugepages.
 
 hugepages_dir=/sys/kernel/mm/hugepages/hugepages-2048kB
