@@ -77,6 +77,22 @@ start_controller() {
     on_exit "end TERM $run/ovn-controller.pid ovn-controller"
 } 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 
+# It is away for two seconds.  What it leaves behind depends on how it ends:
+# "exit", "exit --restart", or "kill".
+restart_controller() {  # HOW...
+    local pid
+    pid=$(cat "$run/ovn-controller.pid")
+    case $1 in
+        kill) end KILL "$run/ovn-controller.pid" ovn-controller ;;
+        *) ovn-appctl -t "$run/ovn-controller.$pid.ctl" "$@" ;;
+    esac
+    wait_until 10 is_gone "$pid" && sleep 2 && start_controller
+}
+
+restart_switch() {
+    kill_switch && start_vswitchd
+}
+
 port_of() {         # GUEST
     echo "vm$(($(number_of "$1") - 1))"
 }
@@ -161,17 +177,20 @@ reaches() {         # FROM TO
     wait_until 60 in_guest "$1" "ping -q -c 1 -W 1 $(address "$2")"
 }
 
+# A nc of busybox's ends a connection from its side at the end of its input, so
+# one that listens gets some that has none.
+
 # answers FROM TO PORT: does TO, which listens there, get what FROM sends?
 answers() {
-    in_guest "$2" "nc -l -p $3 > heard & echo \$! > listener"
+    in_guest "$2" "sleep 999 | nc -l -p $3 > heard & echo \$! > listener"
     in_guest "$1" "echo hello | timeout 4 nc -w 3 $(address "$2") $3"
     in_guest "$2" 'kill $(cat listener); cat heard' | grep hello
 }
 
 # hold_connection FROM TO: opens a TCP connection, and says something.
 hold_connection() {
-    in_guest "$2" 'nc -l -p 5201 > held &'
-    in_guest "$1" "{ echo hello; until [ -e go ]; do sleep 0.1; done
+    in_guest "$2" 'sleep 999 | nc -l -p 5201 > held &'
+    in_guest "$1" "rm -f go; { echo hello; until [ -e go ]; do sleep 0.1; done
                      echo again; } | nc $(address "$2") 5201 &"
     wait_until 30 in_guest "$2" 'grep hello held'
 }
@@ -196,7 +215,6 @@ explain_ovn() {
         $where appctl tnl/neigh/show
         $where appctl ovs/route/show
         $where appctl dpctl/dump-flows -m
-        $where appctl coverage/show
         $where appctl dpctl/dump-conntrack
     done
 }
