@@ -20,6 +20,7 @@ check-ovn: all tests/ovn-testsuite tests/guests-traffic
 	@rm -f tests/guests-figures.log
 	$(call run_suite,tests/ovn-testsuite,-j1)
 	@cat tests/guests-figures.log
-CLEAN_DIRS += ovn
+CLEAN_DIRS += ovn ovn.new
+CLEANFILES += ovn.log
 
 .PHONY: check-ovn

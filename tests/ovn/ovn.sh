@@ -29,11 +29,10 @@ ovn_env() {
 }
 
 start_both_switches() {
-    start_switch $switch_settings && start_second_switch $switch_settings
+    set -- other_config:pmd-maxsleep=100 \
+        other_config:dpdk-socket-mem="$(per_node 128)"
+    start_switch "$@" && start_second_switch "$@"
 }
-
-switch_settings="other_config:pmd-maxsleep=100 \
-other_config:dpdk-socket-mem=$(per_node 128)"
 
 # The databases and ovn-northd.
 start_central() {
@@ -132,10 +131,11 @@ as_in_howto() {
 }
 
 in_place_of_a() {   # GUEST
-    local n
+    local n net
     n=$(number_of "$1")
-    echo "s/\<vm0/$(port_of "$1")/g; s/:01\>/:0$n/g; s/net0/net$(net_of "$1")/
-          s/192.168.0.11/$(address "$1")/g; s/192.168.0/192.168.$(net_of "$1")/"
+    net=$(net_of "$1")
+    echo "s/\<vm0/$(port_of "$1")/g; s/:01\>/:0$n/g; s/net0/net$net/
+          s/192.168.0.11/$(address "$1")/g; s/192.168.0/192.168.$net/"
 }
 
 add_logical_port() {    # GUEST
