@@ -28,9 +28,9 @@ ovn_env() {
     vhost_env && OVN_RUNDIR=$run && export OVN_RUNDIR
 }
 
-start_both_switches() {
+start_both_switches() { # [COLUMN:KEY=VALUE...]
     set -- other_config:pmd-maxsleep=100 \
-        other_config:dpdk-socket-mem="$(per_node 128)"
+        other_config:dpdk-socket-mem="$(per_node 128)" "$@"
     start_switch "$@" && start_second_switch "$@"
 }
 
@@ -111,12 +111,16 @@ on_chassis_of() {   # GUEST COMMAND...
     esac
 }
 
-# What boot() needs.
+# For boot(), with $nic_properties, from a comma on.
 device_of() {       # GUEST
-    case $1 in
-        a | b) echo "client:$(port_of "$1").sock" ;;
-        *) echo "client:second/$(port_of "$1").sock" ;;
-    esac
+    local dir
+    case $1 in a | b) dir='' ;; *) dir=second/ ;; esac
+    echo "client:$dir$(port_of "$1").sock${nic_properties-}"
+}
+
+# The howto's properties of a device.
+nic_properties_in_howto() {     # NAME
+    howto "$1" | sed 's/.*mac=[0-9a-f:]*//'
 }
 
 # as_in_howto NAME [GUEST]: executes the howto's commands; it says them for the
