@@ -187,7 +187,7 @@ reaches() {         # FROM TO
 # answers FROM TO PORT: does TO, which listens there, get what FROM sends?
 answers() {
     in_guest "$2" "sleep 999 | nc -l -p $3 > heard & echo \$! > listener"
-    in_guest "$1" "echo hello | timeout 4 nc -w 3 $(address "$2") $3"
+    in_guest "$1" "echo hello | timeout 10 nc -w 5 $(address "$2") $3"
     in_guest "$2" 'kill $(cat listener); cat heard' | grep hello
 }
 
