@@ -25,6 +25,7 @@ DOC_SOURCE = \
 	Documentation/howto/numa-show-remote.txt \
 	Documentation/howto/numa-walk-through.sh \
 	Documentation/howto/numa.rst \
+	Documentation/howto/ovn.rst \
 	Documentation/howto/packages.rst \
 	Documentation/howto/tracing.rst \
 	Documentation/howto/troubleshooting.rst \

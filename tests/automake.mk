@@ -10,6 +10,7 @@ include tests/fuzz/automake.mk
 include tests/guests/automake.mk
 include tests/lint/automake.mk
 include tests/numa/automake.mk
+include tests/ovn/automake.mk
 include tests/packaging/automake.mk
 include tests/system/automake.mk
 include tests/unit/automake.mk

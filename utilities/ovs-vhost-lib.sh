@@ -114,11 +114,11 @@ debian_mirror() {
 # unpack_backports DIR PACKAGE...: unpacks the packages, of Debian's backports
 # for this release, to DIR.  Installs nothing, and leaves apt's lists alone.
 unpack_backports() {
-    local dir=$1 uri release options package
+    local dir=$1 uri release options
     shift
     [[ ! -d $dir ]] || return 0
     rm -rf "$dir.tmp"
-    mkdir -p "$dir.tmp/lists" "$dir.tmp/tree"
+    mkdir -p "$dir.tmp/lists"
     cd "$dir.tmp"
     read -r uri release < <(debian_mirror)
     [[ -n ${release-} ]] || die "apt has no lists of Debian's packages"
@@ -128,12 +128,32 @@ unpack_backports() {
              -o "Dir::State::Lists=$PWD/lists" -o APT::Sandbox::User=root)
     apt-get "${options[@]}" update
     apt-get "${options[@]}" download "${@/%//$release-backports}"
+    unpack_debs "$dir"
+}
+
+# unpack_packages DIR PACKAGE...: the same with packages of this release.
+unpack_packages() {
+    local dir=$1
+    shift
+    [[ ! -d $dir ]] || return 0
+    rm -rf "$dir.tmp"
+    mkdir -p "$dir.tmp"
+    cd "$dir.tmp"
+    apt-get -q download "$@"
+    unpack_debs "$dir"
+}
+
+# unpack_debs DIR: unpacks the files *.deb in DIR.tmp to DIR.
+unpack_debs() {
+    local package
+    cd "$1.tmp"
+    mkdir tree
     for package in *.deb; do
         dpkg-deb -x "$package" tree
     done
-    mv tree "$dir"
-    cd "$dir"
-    rm -r "$dir.tmp"
+    mv tree "$1"
+    cd "$1"
+    rm -r "$1.tmp"
 }
 
 # Hugepages.

@@ -217,7 +217,8 @@ howto() {           # NAME
         $0 == mark { found = 1 }
         found && /^    / { print substr($0, 5); n++ }
         n && /^[^ ]/ { exit }' \
-        "$abs_top_srcdir"/Documentation/howto/guests/*.rst |
+        "$abs_top_srcdir"/Documentation/howto/guests/*.rst \
+        "$abs_top_srcdir"/Documentation/howto/ovn.rst |
         sed "s,/run/,$run/,g; s,^ovs-appctl,& -t $run/vs.ctl,"
 }
 

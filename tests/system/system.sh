@@ -248,10 +248,12 @@ queues() {
     appctl dpif-netdev/pmd-rxq-show | grep -c "port: $1 "
 }
 
-# All statistics of PORT from the switch itself, as the Interface table names
-# them, one KEY=VALUE a line; the database lags behind by seconds.
+# All statistics of PORT, of $bridge or br0, from the switch itself, as the
+# Interface table names them, one KEY=VALUE a line; the database lags behind by
+# seconds.
 port_stats() {
-    ovs-ofctl -O OpenFlow14 dump-ports br0 "$1" | tr ', ' '[\n*]' | awk -F= '
+    ovs-ofctl -O OpenFlow14 dump-ports "${bridge:-br0}" "$1" |
+        tr ', ' '[\n*]' | awk -F= '
         $1 == "rx" || $1 == "tx" { way = $1 }
         $1 == "pkts" { print way "_packets=" $2 }
         $1 == "bytes" { print way "_bytes=" $2 }
