@@ -353,10 +353,11 @@ before_message_cb(int vid, void *message)
     const char *objection;
     struct vhost_message m;
 
-    if (!conn) {
-        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-    }
     vhost_message_parse(message, &m);
+    if (!conn) {
+        /* The session is being closed, and the connection next. */
+        return vhost_message_ignore(&m);
+    }
     vhost_conn_close_lost_files(&m);
     vhost_conn_end_patience();
     conn->request = m.request;

@@ -114,7 +114,7 @@ new_connection_cb(int vid)
     char path[PATH_MAX];
     struct vhost_session *session;
     struct vhost_conn *conn;
-    bool welcome;
+    bool closing, welcome;
 
     if (vid < 0 || vid >= ARRAY_SIZE(conns)
         || rte_vhost_get_ifname(vid, path, sizeof path)) {
@@ -133,13 +133,19 @@ new_connection_cb(int vid)
     conn->call_vring = -1;
     atomic_store_relaxed(&vhost_guard_lost[vid], false);
     ovs_mutex_lock(&session->mutex);
-    welcome = (!session->closing
-               && ovs_list_size(&session->conns) < MAX_CONNS);
+    closing = session->closing;
+    welcome = !closing && ovs_list_size(&session->conns) < MAX_CONNS;
     if (welcome) {
         ovs_list_push_back(&session->conns, &conn->list_node);
         atomic_store_relaxed(&conns[vid], conn);
     }
     ovs_mutex_unlock(&session->mutex);
+    if (closing) {
+        /* librte_vhost is about to close it.  Its messages are ignored. */
+        free(conn);
+        rte_vhost_extern_callback_register(vid, &vhost_conn_message_ops, NULL);
+        return vhost_socket_limit_waiting() ? 0 : -1;
+    }
     if (!welcome) {
         static struct vlog_rate_limit rl_conns = VLOG_RATE_LIMIT_INIT(1, 1);
 

@@ -260,6 +260,9 @@ rte_vhost_driver_unregister(const char *path)
 {
     struct stub_socket *s;
 
+    if (stub_vhost.before_unregister) {
+        stub_vhost.before_unregister(path);
+    }
     pthread_mutex_lock(&stub_sockets_mutex);
     while ((s = stub_find_socket(path)) && !try_claim(s)) {
         pthread_mutex_unlock(&stub_sockets_mutex);

@@ -46,6 +46,9 @@ struct stub_vhost {
     /* Connections are not to be found among the process's sockets. */
     bool no_connection;
 
+    /* Called when a socket is about to be unregistered. */
+    void (*before_unregister)(const char *path);
+
     /* Guests send full bursts all the time, and take all without looking. */
     bool endless;
 

@@ -13,6 +13,7 @@
 #include "test-vhost.h"
 #include "util.h"
 #include "vhost-device.h"
+#include "vhost-message.h"
 #include "vhost-numa.h"
 #include "vhost-session.h"
 #include "vhost-supply.h"
@@ -255,6 +256,44 @@ test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 }
 VHOST_TEST(test_refusals, "session-refusals",
            "session: what is refused", TEST_DPDK);
+
+/* A front end that connects while its socket is closed, and says something. */
+static void
+connect_late(const char *path)
+{
+    uint64_t features = 0;
+    int vid = guest_connect(path);
+
+    CHECK(vid >= 0);
+    CHECK_INT(guest_message(vid, VHOST_REQUEST_SET_FEATURES, &features,
+                            sizeof features), RTE_VHOST_MSG_RESULT_OK);
+}
+
+/* Connections that end one after the other, as those of a front end that tries
+ * again and again, are not too many.  Nor is one while the session is closed
+ * something to complain about: the next session gets the next one. */
+static void
+test_flapping(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+
+    for (int i = 0; i < 100; i++) {
+        int vid = guest_connect(path_of("s0"));
+
+        CHECK(vid >= 0);
+        guest_disconnect(vid);
+    }
+    forget_log();
+    stub_vhost.before_unregister = connect_late;
+    vhost_session_close(session);
+    stub_vhost.before_unregister = NULL;
+    CHECK_STR(read_log(), "");
+
+    netdev_close(fixture_netdev);
+    check_sessions_closed();
+}
+VHOST_TEST(test_flapping, "session-flapping",
+           "session: a front end connects while it is closed", TEST_DPDK);
 
 static void
 test_restart(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
