@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
@@ -191,7 +192,7 @@ test_segmenter(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         { 1, 4, 3, 4 * 1000, 6, 1000 },         /* No remainder. */
         { 2, 6, 10, 65000 - 100, 0, 1400 },
         { 0, 6, 0, 1, 5, 1400 },
-        { 0, 4, 0, 65535 - 40, 0, 64 },
+        { 0, 4, 0, 65535 - 54, 0, 64 },         /* The largest packet. */
     };
     struct rte_mempool *mp;
 
@@ -272,7 +273,8 @@ send_request(const struct shape *s)
 }
 
 #define BIT(FEATURE) (UINT64_C(1) << VIRTIO_NET_F_##FEATURE)
-#define ALL (BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6))
+#define ALL (BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6) \
+             | UINT64_C(1) << VIRTIO_F_VERSION_1)
 
 /* A guest gets what it has negotiated and the port's options permit, from now
  * on and without being disconnected. */
