@@ -108,6 +108,18 @@ notify(struct vhost_session *session)
     netdev_change_seq_changed(session->netdev);
 }
 
+static struct vhost_conn *
+create_conn(struct vhost_session *session, int vid)
+{
+    struct vhost_conn *conn = xzalloc(sizeof *conn);
+
+    conn->session = session;
+    conn->vid = vid;
+    conn->conversation.vid = vid;
+    conn->call_vring = -1;
+    return conn;
+}
+
 static int
 new_connection_cb(int vid)
 {
@@ -126,11 +138,7 @@ new_connection_cb(int vid)
         return -1;
     }
 
-    conn = xzalloc(sizeof *conn);
-    conn->session = session;
-    conn->vid = vid;
-    conn->conversation.vid = vid;
-    conn->call_vring = -1;
+    conn = create_conn(session, vid);
     atomic_store_relaxed(&vhost_guard_lost[vid], false);
     ovs_mutex_lock(&session->mutex);
     closing = session->closing;
