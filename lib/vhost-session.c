@@ -454,7 +454,10 @@ find_session(const char *path)
  * refused when it reconnects or migrates to us.
  *
  * Without VIRTIO_NET_F_CSUM, a guest does not use the HOST_* features that
- * build on it (virtio 1.2, 5.1.3.1).
+ * build on it (virtio 1.2, 5.1.3.1).  VIRTIO_NET_F_GSO is for legacy drivers:
+ * it says that the device takes segments of any kind (5.1.3.2).  It is offered
+ * only with HOST_TSO*, unlike by Open vSwitch's own provider: else such a
+ * driver would send TCP segments that are larger than an mbuf.
  *
  * With zero-copy, buffers may have to overtake each other. */
 static uint64_t
@@ -467,7 +470,8 @@ unwanted_features(const struct vhost_session_config *config)
              ? (UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
              : VHOST_CHECKSUMS_ALWAYS && config->client
-             ? (UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4
+             ? (UINT64_C(1) << VIRTIO_NET_F_GSO
+                | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6
                 | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO)
              : UINT64_C(1) << VIRTIO_NET_F_CSUM)

@@ -348,7 +348,7 @@ large_drops() {      # PORT
 # Packets on each of the guest's queues, as "10 12".
 guest_queues() {    # GUEST rx|tx
     in_guest "$1" 'ethtool -S eth0' \
-        | sed -n "s/.*$2_queue_[0-9]*_packets: //p" | paste -sd' '
+        | sed -nE "s/.*$2(_queue_)?[0-9]+_packets: //p" | paste -sd' '
 }
 
 # port_queues PORT rx|tx: the same of the switch.
