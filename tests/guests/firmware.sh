@@ -6,7 +6,9 @@
 # it from a tap port of the bridge, as in the howto.
 
 # QEMU's own choice for virtio-net-pci; in it, iPXE for a BIOS and for UEFI.
-ipxe_rom=/usr/lib/ipxe/qemu/efi-virtio.rom
+# Debian 12 has it elsewhere.
+ipxe_rom=/usr/share/qemu/efi-virtio.rom
+test -e "$ipxe_rom" || ipxe_rom=/usr/lib/ipxe/qemu/efi-virtio.rom
 ovmf=/usr/share/ovmf/OVMF.fd
 # iPXE as an EFI program, which uses the firmware's driver.
 ipxe_efi=$guests/ipxe/usr/lib/ipxe/snponly.efi
