@@ -73,10 +73,11 @@ plug_nic() {        # GUEST
             ip address add $(address "$1")/24 dev eth0"
 }
 
-# Memory, in modules of 128 MiB, as small as Linux can take.  Debian 13's kernel
-# would use it at once.
+# Memory, in modules of 128 MiB, as small as Linux can take.  The kernel of
+# Debian 13 would use it at once.
 plug_memory() {     # GUEST N
-    in_guest "$1" 'echo offline > /sys/devices/system/memory/auto_online_blocks'
+    in_guest "$1" '
+        echo offline > /sys/devices/system/memory/auto_online_blocks'
     qmp "$1" object-add "{\"qom-type\": \"memory-backend-memfd\",
         \"id\": \"more$2\", \"size\": 134217728, \"share\": true}" &&
         qmp "$1" device_add "{\"driver\": \"pc-dimm\", \"id\": \"dimm$2\",
