@@ -29,8 +29,6 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-dma.h \
 	lib/vhost-features.c \
 	lib/vhost-features.h \
-	lib/vhost-grace.c \
-	lib/vhost-grace.h \
 	lib/vhost-guard.c \
 	lib/vhost-guard.h \
 	lib/vhost-hold.c \
@@ -81,6 +79,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-supply.h \
 	lib/vhost-tally.c \
 	lib/vhost-tally.h \
+	lib/vhost-use.c \
+	lib/vhost-use.h \
 	lib/vhost-zerocopy.c \
 	lib/vhost-zerocopy.h \
 	lib/virtq-packed.c \

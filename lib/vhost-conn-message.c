@@ -204,9 +204,9 @@ suspend_queues(struct vhost_conn *conn, const struct vhost_message *m)
     if (!device || !n) {
         return;
     }
-    if (vhost_device_suspend(device, first, n, m->is_locked)) {
-        vhost_session_wait_for_data_path(conn->session);
-    }
+    vhost_device_suspend(device, first, n, (m->is_locked
+                                            ? VHOST_AWAIT_NONE
+                                            : VHOST_AWAIT_BRIEFLY));
     ovs_mutex_lock(&conn->session->mutex);
     if (conn->device) {         /* The session may be closed by now. */
         if (vhost_message_stops_ring(m)) {
@@ -231,7 +231,7 @@ resume_queues(struct vhost_conn *conn, const struct vhost_message *m)
     vhost_message_range(m, &first, &n);
     ovs_mutex_lock(&conn->session->mutex);
     if (conn->device) {         /* The session may be closed by now. */
-        vhost_device_note_rings(device, first, n);
+        vhost_device_note(device, first, n);
         vhost_conn_start_queues(conn, device, first, n);
         if (conn->call_vring >= 0) {
             device->datapath->renew_call(

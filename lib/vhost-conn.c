@@ -61,7 +61,8 @@ vhost_conn_cut_all(struct vhost_session *session)
     LIST_FOR_EACH (conn, list_node, &session->conns) {
         if (conn->device) {
             device = withdraw_device(session, conn);
-            vhost_device_suspend(device, 0, VHOST_MAX_VRINGS, true);
+            vhost_device_suspend(device, 0, VHOST_MAX_VRINGS,
+                                 VHOST_AWAIT_NONE);
             vhost_device_stop(device, 0, VHOST_MAX_VRINGS);
         }
         atomic_store_relaxed(&conns[conn->vid], NULL);
@@ -324,7 +325,7 @@ publish_device(struct vhost_conn *conn, struct vhost_device *device)
 }
 
 /* Takes the running device of 'conn' away from the data path, which may still
- * use it until vhost_session_wait_for_data_path() returns. */
+ * use it until vhost_device_suspend() returns. */
 static struct vhost_device *
 withdraw_device(struct vhost_session *session, struct vhost_conn *conn)
 {
@@ -423,17 +424,17 @@ destroy_device_cb(int vid)
         return;
     }
     notify(session);
-    vhost_device_suspend(device, 0, VHOST_MAX_VRINGS, false);
-    vhost_session_wait_for_data_path(session);
+    vhost_device_suspend(device, 0, VHOST_MAX_VRINGS, VHOST_AWAIT_ALL);
     vhost_device_stop(device, 0, VHOST_MAX_VRINGS);
     vhost_device_hand_back(device, 0, VHOST_MAX_VRINGS);
     vhost_tally_stop(&session->tally);
 
     end_device(session, device);
+    vhost_device_slow_down();
     run_waiting(session);
 }
 
-/* Destroys 'device' of 'session', which no thread uses. */
+/* Destroys 'device' of 'session', which no longer moves packets. */
 static void
 end_device(struct vhost_session *session, struct vhost_device *device)
 {

@@ -65,9 +65,8 @@ suppress_notifications(struct vhost_device *device, struct vhost_queue *q)
 static inline bool
 begin_burst(struct vhost_device *device, struct vhost_queue *q)
 {
-    /* The fence pairs with that in library_await(): either this sees that the
-     * queue is suspended, or that sees this burst. */
-    atomic_store_relaxed(&q->library.busy, true);
+    vhost_use_begin(&q->use);
+    /* Pairs with the fence in library_await(). */
     atomic_thread_fence(memory_order_seq_cst);
     if (OVS_LIKELY(is_usable(q))) {
         if (OVS_LIKELY(!vhost_guard_is_lost(device->vid))) {
@@ -76,7 +75,7 @@ begin_burst(struct vhost_device *device, struct vhost_queue *q)
         }
         atomic_store_relaxed(&q->fault, vhost_guard_fault);
     }
-    atomic_store_relaxed(&q->library.busy, false);
+    vhost_use_end(&q->use);
     return false;
 }
 
@@ -84,8 +83,7 @@ begin_burst(struct vhost_device *device, struct vhost_queue *q)
 static inline void
 end_burst(struct vhost_queue *q)
 {
-    /* Pairs with the acquisition in library_await(). */
-    atomic_store_explicit(&q->library.busy, false, memory_order_release);
+    vhost_use_end(&q->use);
 }
 
 /* Passes the offload requests that librte_vhost found in the 'n' mbufs, from
@@ -139,17 +137,21 @@ library_enqueue(struct vhost_device *device, struct vhost_queue *q,
 static int
 library_n_pending(struct vhost_device *device, struct vhost_queue *q)
 {
+    int n = 0;
+
     /* The library does not count them in packed rings, and leaves garbage in
      * the upper half of the result for split ones. */
     if (vhost_device_has(device, VIRTIO_F_RING_PACKED)) {
         return -ENOTSUP;
     }
-    if (!is_usable(q) || vhost_guard_is_lost(device->vid)) {
-        return 0;
+    vhost_use_look(&q->use);
+    if (is_usable(q) && !vhost_guard_is_lost(device->vid)) {
+        n = (q->vring & 1
+             ? rte_vhost_rx_queue_count(device->vid, q->vring) & UINT16_MAX
+             : rte_vhost_avail_entries(device->vid, q->vring));
     }
-    return (q->vring & 1
-            ? rte_vhost_rx_queue_count(device->vid, q->vring) & UINT16_MAX
-            : rte_vhost_avail_entries(device->vid, q->vring));
+    vhost_use_unlook(&q->use);
+    return n;
 }
 
 /* Packets that the library drops take their buffers, too. */
@@ -242,39 +244,37 @@ library_start(struct vhost_device *device, struct vhost_queue *q)
  * handles most messages.  It continues when the message has been handled,
  * which must not have made that dangerous: see
  * vhost_conversation_objection().  When there is no such lock, library_await()
- * follows. */
+ * waits for it. */
 static bool
 library_suspend(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
 {
     atomic_store_relaxed(&q->library.usable, false);
-    return false;
+    return true;
 }
 
-/* A burst takes microseconds, or longer if its thread loses its CPU.  The time
- * is limited because a burst may wait for the guest's side to take a request
- * for a translation, and the guest's side may wait for the message that is
- * being handled. */
+/* A burst takes microseconds, or longer if its thread loses its CPU.  Before a
+ * message, the time is limited, because a burst may wait for the guest's side
+ * to take a request for a translation, and the guest's side may wait for the
+ * message that is being handled.
+ *
+ * Each translation is such a message.  So these bursts have a fence, rather
+ * than that all threads of the switch are interrupted by vhost_use_order(). */
 static void
-library_await(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
+library_await(struct vhost_device *device, unsigned int first, unsigned int n,
+              enum vhost_await await)
 {
-    uint64_t deadline = 0;
+    uint64_t deadline = UINT64_MAX;
 
-    atomic_thread_fence(memory_order_seq_cst);  /* As begin_burst() says. */
-    for (;;) {
-        uint64_t now;
-        bool busy;
-
-        atomic_read_explicit(&q->library.busy, &busy, memory_order_acquire);
-        if (!busy) {
-            break;
-        }
-        now = rte_get_tsc_cycles();
-        if (!deadline) {
-            deadline = now + MAX_BURST_MS * rte_get_tsc_hz() / 1000;
-        } else if (now > deadline) {
-            break;
-        }
-        rte_delay_us_sleep(10);
+    if (await == VHOST_AWAIT_NONE) {
+        return;
+    } else if (await == VHOST_AWAIT_BRIEFLY) {
+        deadline = (rte_get_tsc_cycles()
+                    + MAX_BURST_MS * rte_get_tsc_hz() / 1000);
+    }
+    /* Pairs with the fences in begin_burst() and vhost_use_look(). */
+    atomic_thread_fence(memory_order_seq_cst);
+    for (unsigned int i = first; i < first + n; i++) {
+        vhost_use_await(&vhost_device_queue(device, i)->use, deadline);
     }
 }
 

@@ -301,11 +301,14 @@ vhost_native_dequeue(struct vhost_device *device, struct vhost_queue *q,
                      struct rte_mempool *mp, struct rte_mbuf **mbufs,
                      uint16_t n, struct vhost_counters *counters)
 {
-    struct virtq *vq = ovsrcu_get(struct virtq *, &q->native.virtq);
     struct vhost_zerocopy *zc;
+    struct virtq *vq;
     struct rx rx;
 
+    vhost_use_begin(&q->use);
+    vq = running_virtq(q);
     if (OVS_UNLIKELY(!vq)) {
+        vhost_use_end(&q->use);
         return 0;
     }
     zc = q->native.zerocopy;    /* Changes only while 'virtq' is null. */
@@ -320,5 +323,6 @@ vhost_native_dequeue(struct vhost_device *device, struct vhost_queue *q,
          ? dequeue(&rx, zc, mp, mbufs, n)
          : dequeue(&rx, NULL, mp, mbufs, n));
     check_memory(device, q, zc);
+    vhost_use_end(&q->use);
     return n;
 }

@@ -134,22 +134,18 @@ is_too_large(const struct vhost_device *device,
             && hdr_len + mbuf->pkt_len > buffer->len);
 }
 
-/* Sends up to 'n' mbufs.  Returns how many were sent, or dropped because they
- * can never be sent. */
+/* Sends up to 'n' mbufs to 'vq' of 'q'.  Returns how many were sent, or
+ * dropped because they can never be sent. */
 static inline uint16_t ALWAYS_INLINE
-enqueue(struct vhost_device *device, struct vhost_queue *q,
+enqueue(struct vhost_device *device, struct vhost_queue *q, struct virtq *vq,
         struct rte_mbuf **mbufs, uint16_t n, struct vhost_counters *counters)
 {
-    struct virtq *vq = ovsrcu_get(struct virtq *, &q->native.virtq);
     size_t hdr_len = header_len(device);
     unsigned int max_buffers = n;
     uint16_t n_packets = 0, n_dropped = 0;
     struct virtq_burst burst;
     uint64_t n_bytes = 0;
 
-    if (OVS_UNLIKELY(!vq)) {
-        return 0;
-    }
     while (n_packets + n_dropped < n) {
         unsigned int n_buffers = virtq_fetch(vq, &burst, max_buffers);
         unsigned int n_used = 0;
@@ -202,7 +198,16 @@ vhost_native_enqueue(struct vhost_device *device, struct vhost_queue *q,
                      struct rte_mbuf **mbufs, uint16_t n,
                      struct vhost_counters *counters)
 {
-    n = enqueue(device, q, mbufs, n, counters);
-    check_memory(device, q, NULL);
+    struct virtq *vq;
+
+    vhost_use_begin(&q->use);
+    vq = running_virtq(q);
+    if (OVS_LIKELY(vq)) {
+        n = enqueue(device, q, vq, mbufs, n, counters);
+        check_memory(device, q, NULL);
+    } else {
+        n = 0;
+    }
+    vhost_use_end(&q->use);
     return n;
 }

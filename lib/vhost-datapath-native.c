@@ -26,9 +26,14 @@ static int
 native_n_pending(struct vhost_device *device OVS_UNUSED,
                  struct vhost_queue *q)
 {
-    const struct virtq *vq = ovsrcu_get(struct virtq *, &q->native.virtq);
+    const struct virtq *vq;
+    int n;
 
-    return vq ? virtq_n_available(vq) : 0;
+    vhost_use_look(&q->use);
+    vq = running_virtq(q);
+    n = vq ? virtq_n_available(vq) : 0;
+    vhost_use_unlook(&q->use);
+    return n;
 }
 
 static unsigned int
@@ -46,7 +51,7 @@ native_is_stalled(struct vhost_device *device OVS_UNUSED,
     const char *fault;
 
     atomic_read_relaxed(&q->fault, &fault);
-    return !fault && !ovsrcu_get(struct virtq *, &q->native.virtq);
+    return !fault && !running_virtq(q);
 }
 
 /* Notes in librte_vhost's log of dirty pages that we wrote to the guest's
@@ -185,21 +190,27 @@ native_start(struct vhost_device *device, struct vhost_queue *q)
         /* Zero-copy was possible for the last ring, but not for this one. */
         native_stop(device, q, vhost_zerocopy_deadline());
     }
-    ovsrcu_set(&q->native.virtq, &q->native.storage);
+    /* Pairs with running_virtq(). */
+    atomic_store_explicit(&q->native.virtq, &q->native.storage,
+                          memory_order_release);
 }
 
 static bool
 native_suspend(struct vhost_device *device OVS_UNUSED, struct vhost_queue *q)
 {
-    ovsrcu_set(&q->native.virtq, NULL);
+    atomic_store_relaxed(&q->native.virtq, NULL);
     return is_set_up(q);
 }
 
-/* Bursts under way are waited for with the RCU. */
+/* Bursts wait for nothing: their end is always waited for. */
 static void
-native_await(struct vhost_device *device OVS_UNUSED,
-             struct vhost_queue *q OVS_UNUSED)
+native_await(struct vhost_device *device, unsigned int first, unsigned int n,
+             enum vhost_await await OVS_UNUSED)
 {
+    vhost_use_order();
+    for (unsigned int i = first; i < first + n; i++) {
+        vhost_use_await(&vhost_device_queue(device, i)->use, UINT64_MAX);
+    }
 }
 
 static void
@@ -236,18 +247,8 @@ native_hand_back(struct vhost_device *device, struct vhost_queue *q)
 }
 
 static void
-close_later(int *fd)
-{
-    close(*fd);
-    free(fd);
-}
-
-/* Closes the last eventfd after a grace period: a burst may be writing to
- * it. */
-static void
 native_renew_call(struct vhost_device *device, struct vhost_queue *q)
 {
-    bool was_quiescent = ovsrcu_is_quiescent();
     struct rte_vhost_vring vring;
     int fd;
 
@@ -259,13 +260,10 @@ native_renew_call(struct vhost_device *device, struct vhost_queue *q)
                                   duplicate_callfd(vring.callfd),
                                   memory_order_relaxed);
     if (fd >= 0) {
-        int *old = xmalloc(sizeof *old);
-
-        *old = fd;
-        ovsrcu_postpone(close_later, old);
-        if (was_quiescent) {
-            ovsrcu_quiesce_start();
-        }
+        /* A burst may be writing to it. */
+        vhost_use_order();
+        vhost_use_await(&q->use, UINT64_MAX);
+        close(fd);
     }
     /* The guest may have missed a notification in between. */
     atomic_read_relaxed(&q->native.callfd, &fd);

@@ -108,6 +108,18 @@ update_fault(struct vhost_queue *q, struct virtq *vq)
     }
 }
 
+/* Returns the virtqueue of 'q', or NULL if that does not run.  It is used
+ * between marks only: see vhost-use.h. */
+static inline struct virtq *
+running_virtq(struct vhost_queue *q)
+{
+    struct virtq *vq;
+
+    /* Pairs with the release in native_start(). */
+    atomic_read_explicit(&q->native.virtq, &vq, memory_order_acquire);
+    return vq;
+}
+
 /* Stops 'q' if memory that was accessed is lost: that of 'device',
  * or the mapping of its zero-copy state 'zc', which may be NULL. */
 static inline void
@@ -116,7 +128,7 @@ check_memory(const struct vhost_device *device, struct vhost_queue *q,
 {
     if (OVS_UNLIKELY(vhost_guard_is_lost(device->vid)
                      || (zc && vhost_mapping_is_lost(zc->mapping)))) {
-        ovsrcu_set_hidden(&q->native.virtq, NULL);
+        atomic_store_relaxed(&q->native.virtq, NULL);
         atomic_store_relaxed(&q->fault, vhost_guard_fault);
     }
 }

@@ -18,11 +18,11 @@
  *
  *     idle        librte_vhost has the virtqueue.
  *     running     'start' succeeded: PMD threads move packets.
- *     suspended   'suspend' was called: no burst begins, some may be ending.
+ *     suspended   'suspend' was called: no burst begins, one may be ending.
  *
  * The control plane goes from one to the next like this:
  *
- *     start -> suspend -> await, or the RCU -> stop -> hand_back -> start...
+ *     start -> suspend -> await -> stop -> hand_back -> start...
  *
  *
  * Thread-safety
@@ -45,6 +45,14 @@ struct vhost_counters;
 struct vhost_device;
 struct vhost_queue;
 struct vhost_vring_stats;
+
+/* For how long to wait for bursts that may wait for librte_vhost, too. */
+enum vhost_await {
+    VHOST_AWAIT_NONE,           /* The library holds the locks that they want,
+                                 * or the session is being closed. */
+    VHOST_AWAIT_BRIEFLY,        /* A message is about to be handled. */
+    VHOST_AWAIT_ALL,            /* The device ends. */
+};
 
 struct vhost_datapath {
     const char *name;           /* Shown to users. */
@@ -75,7 +83,8 @@ struct vhost_datapath {
                         struct vhost_counters *);
 
     /* Returns the number of buffers that the guest offers in 'q', or -ENOTSUP.
-     * Any thread that takes part in the RCU. */
+     * Any thread that takes part in the RCU, also while another has a burst,
+     * and at any time. */
     int (*n_pending)(struct vhost_device *, struct vhost_queue *q);
 
     /* Returns where in the ring of receive queue 'q' the next buffer is to be
@@ -88,7 +97,8 @@ struct vhost_datapath {
     bool (*is_stalled)(struct vhost_device *, struct vhost_queue *q);
 
     /* Returns how many packets of receive queue 'q' the switch has that are
-     * still in the guest's memory.  Any thread that takes part in the RCU. */
+     * still in the guest's memory.  The main thread, which frees the state for
+     * that: see vhost-zerocopy.h. */
     unsigned int (*n_out)(const struct vhost_queue *q);
 
     /* Control plane. */
@@ -98,15 +108,15 @@ struct vhost_datapath {
      * its 'fault' says what is wrong.  Does nothing if 'q' is running. */
     void (*start)(struct vhost_device *, struct vhost_queue *q);
 
-    /* Lets no further burst on 'q' begin.  Returns true if one that has begun
-     * may use 'q' until its thread quiesces: the caller waits for that.  Does
-     * nothing but return if 'q' is not running. */
+    /* Lets no further burst on 'q' begin.  Returns true if one may be under
+     * way.  Does nothing but return if 'q' is not running. */
     bool (*suspend)(struct vhost_device *, struct vhost_queue *q);
 
-    /* Waits for the burst that may be under way on 'q', which is suspended,
-     * if quiescence does not tell when it ends.  The caller holds none of
-     * librte_vhost's locks. */
-    void (*await)(struct vhost_device *, struct vhost_queue *q);
+    /* Waits for bursts and looks ('n_pending') that may be under way on 'n'
+     * virtqueues, from 'first' on, all of which are suspended.  See
+     * vhost-use.h. */
+    void (*await)(struct vhost_device *, unsigned int first, unsigned int n,
+                  enum vhost_await);
 
     /* Gives all buffers of 'q' back to the guest, which may stop using the
      * virtqueue, and frees what was kept for them.  'q' is suspended and no
@@ -121,7 +131,7 @@ struct vhost_datapath {
     void (*hand_back)(struct vhost_device *, struct vhost_queue *q);
 
     /* Uses the eventfd that librte_vhost has been given to notify the guest of
-     * 'q', in the place of the last one. */
+     * 'q', in the place of the last one.  May wait for a burst. */
     void (*renew_call)(struct vhost_device *, struct vhost_queue *q);
 
     /* Frees what is left of 'q' when the device is freed.  Calls no function

@@ -3,6 +3,9 @@
 
 #include <config.h>
 
+/* rte_vhost_get_negotiated_protocol_features() is stable since DPDK 24.11. */
+#define ALLOW_EXPERIMENTAL_API
+
 #include "vhost-device.h"
 
 #include <string.h>
@@ -10,6 +13,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <numa.h>
+#include <rte_cycles.h>
 #include <rte_ether.h>
 #include <rte_spinlock.h>
 #include <rte_vhost.h>
@@ -22,6 +26,14 @@
 #include "vhost-mapping.h"
 #include "vhost-numa.h"
 #include "vhost-zerocopy.h"
+
+/* As long as more devices than this have ended and cannot be freed, each one
+ * that ends costs its guest so many microseconds. */
+#define MAX_ENDED 64
+#define ENDED_DELAY (10 * 1000)
+
+/* Devices that have ended and are not freed. */
+static atomic_count n_ended = ATOMIC_COUNT_INIT(0);
 
 /* Returns the NUMA node on which most rings of connection 'vid' are, or
  * VHOST_NODE_UNKNOWN.
@@ -66,6 +78,8 @@ vhost_device_create(int vid, bool library_only, bool large_packets,
 
     device->vid = vid;
     device->node = node;
+    /* It keeps them where they are while the device runs. */
+    device->library_node = rte_vhost_get_numa_node(vid);
     device->large_packets = large_packets;
     device->memory = *memory;
     rte_vhost_get_negotiated_features(vid, &device->features);
@@ -82,7 +96,7 @@ vhost_device_create(int vid, bool library_only, bool large_packets,
         rte_spinlock_init(&device->txqs[i].lock);
         atomic_init(&device->rxqs[i].cpu, -1);
     }
-    vhost_device_note_rings(device, 0, VHOST_MAX_VRINGS);
+    vhost_device_note(device, 0, VHOST_MAX_VRINGS);
     return device;
 }
 
@@ -100,9 +114,16 @@ vhost_device_free(struct vhost_device *device)
     numa_free(device, sizeof *device);
 }
 
+static void
+free_ended(struct vhost_device *device)
+{
+    atomic_count_dec(&n_ended);
+    vhost_device_free(device);
+}
+
 /* Frees 'device', which has been withdrawn and no longer moves packets, after
- * a grace period.  Packets that still wait to be sent to it are dropped and
- * counted in 'counters'. */
+ * a grace period: threads may still find out that it does not.  Packets that
+ * still wait to be sent to it are dropped and counted in 'counters'. */
 void
 vhost_device_destroy(struct vhost_device *device,
                      struct vhost_counters *counters)
@@ -110,11 +131,27 @@ vhost_device_destroy(struct vhost_device *device,
     bool was_quiescent = ovsrcu_is_quiescent();
 
     for (unsigned int i = 0; i < VHOST_MAX_QUEUE_PAIRS; i++) {
-        vhost_hold_drop(device, &device->txqs[i], counters);
+        struct vhost_queue *q = &device->txqs[i];
+
+        rte_spinlock_lock(&q->lock);
+        vhost_hold_drop(device, q, counters);
+        rte_spinlock_unlock(&q->lock);
     }
-    ovsrcu_postpone(vhost_device_free, device);
+    atomic_count_inc(&n_ended);
+    ovsrcu_postpone(free_ended, device);
     if (was_quiescent) {
         ovsrcu_quiesce_start();
+    }
+}
+
+/* Called after a guest has stopped.  Keeps one that restarts all the time from
+ * using up the memory, while a thread that does not quiesce keeps its former
+ * devices from being freed. */
+void
+vhost_device_slow_down(void)
+{
+    if (atomic_count_get(&n_ended) > MAX_ENDED) {
+        rte_delay_us_sleep(ENDED_DELAY);
     }
 }
 
@@ -139,16 +176,11 @@ vhost_device_start(struct vhost_device *device, unsigned int vring,
     }
 }
 
-/* Takes virtqueues away from the data path.  Returns true if its threads may
- * use them until they have quiesced.
- *
- * Unless 'is_locked' is true, this waits for bursts that are under way in
- * librte_vhost, and the session's mutex must not be held.  'is_locked' says
- * that there is no need to: the library holds the locks of all virtqueues, or
- * the session is being closed. */
-bool
+/* Takes virtqueues away from the data path and waits for bursts on them that
+ * are under way: see vhost_datapath's 'await'. */
+void
 vhost_device_suspend(struct vhost_device *device, unsigned int first,
-                     unsigned int n, bool is_locked)
+                     unsigned int n, enum vhost_await await)
 {
     const struct vhost_datapath *datapath = device->datapath;
     bool wait = false;
@@ -156,10 +188,9 @@ vhost_device_suspend(struct vhost_device *device, unsigned int first,
     for (unsigned int i = first; i < first + n; i++) {
         wait |= datapath->suspend(device, vhost_device_queue(device, i));
     }
-    for (unsigned int i = first; !is_locked && i < first + n; i++) {
-        datapath->await(device, vhost_device_queue(device, i));
+    if (wait) {
+        datapath->await(device, first, n, await);
     }
-    return wait;
 }
 
 /* Gives all buffers of the virtqueues, which are no longer used, back to the
@@ -186,15 +217,23 @@ vhost_device_hand_back(struct vhost_device *device, unsigned int first,
     }
 }
 
-/* Notes what librte_vhost knows of the virtqueues' rings.  For librte_vhost's
- * event thread: in others, the library could move its structure of a virtqueue
- * in the middle of the answer. */
+/* Notes what librte_vhost knows of the device and of the virtqueues' rings.
+ * For librte_vhost's event thread: in others, the library could move or free
+ * its structures in the middle of the answer. */
 void
-vhost_device_note_rings(struct vhost_device *device, unsigned int first,
-                        unsigned int n)
+vhost_device_note(struct vhost_device *device, unsigned int first,
+                  unsigned int n)
 {
     unsigned int n_vrings = rte_vhost_get_vring_num(device->vid);
+    uint64_t protocol_features = 0;
+    uint16_t mtu = 0;
 
+    rte_vhost_get_mtu(device->vid, &mtu);
+    rte_vhost_get_negotiated_protocol_features(device->vid,
+                                               &protocol_features);
+    atomic_store_relaxed(&device->n_vrings, MIN(n_vrings, VHOST_MAX_VRINGS));
+    atomic_store_relaxed(&device->mtu, mtu);
+    atomic_store_relaxed(&device->protocol_features, protocol_features);
     for (unsigned int i = first; i < first + n && i < n_vrings; i++) {
         struct vhost_queue *q = vhost_device_queue(device, i);
         struct rte_vhost_vring vring;
@@ -204,6 +243,17 @@ vhost_device_note_rings(struct vhost_device *device, unsigned int first,
             atomic_store_relaxed(&q->ring, (const void *) vring.desc);
         }
     }
+}
+
+/* Returns how many virtqueues the front end has told of, at most
+ * VHOST_MAX_VRINGS.  Any thread. */
+unsigned int
+vhost_device_n_vrings(struct vhost_device *device)
+{
+    unsigned int n_vrings;
+
+    atomic_read_relaxed(&device->n_vrings, &n_vrings);
+    return n_vrings;
 }
 
 /* Returns the NUMA node on which most rings of 'device' are now, or

@@ -15,6 +15,11 @@
  * that a burst needs is reached from it: the data path that moves the packets
  * (see vhost-datapath.h), the guest's memory, and the queues.
  *
+ * The structure stays for as long as a thread may have found it.  What it
+ * leads to, the guest's rings and memory, and librte_vhost's connection, does
+ * not: only the data path's functions use it, and mark that in the queue (see
+ * vhost-use.h).  For questions, the structure has what the library last said.
+ *
  * Virtqueues are numbered as in virtio 1.2, 5.1.2: 2N receives in the guest
  * (the switch's transmit queue N), 2N + 1 transmits in the guest (the switch's
  * receive queue N).  Functions for several virtqueues take the first one and
@@ -24,8 +29,10 @@
  * Thread-safety
  * =============
  *
- * A PMD thread that has read the pointer to a device may use the device until
- * it quiesces, and takes no lock for that but a transmit queue's 'lock'.
+ * A thread that has read the pointer to a device may use the structure and its
+ * queues until it quiesces, and takes no lock for that but a transmit queue's
+ * 'lock'.  It does not ask librte_vhost about 'vid', except as the device's
+ * data path.
  *
  * The functions below are for librte_vhost's event thread and for the thread
  * that closes the session.  While the device is published, those that give
@@ -45,6 +52,7 @@
 #include "util.h"
 #include "vhost-datapath.h"
 #include "vhost-stats.h"
+#include "vhost-use.h"
 #include "virtq.h"
 
 /* The limit of librte_vhost. */
@@ -57,7 +65,7 @@ struct vhost_zerocopy;
 
 /* State of a virtqueue that vhost_datapath_native uses. */
 struct vhost_native_queue {
-    OVSRCU_TYPE(struct virtq *) virtq;  /* &'storage' while it runs. */
+    ATOMIC(struct virtq *) virtq;       /* &'storage' while it runs. */
     int vid;                    /* The device's. */
     atomic_int callfd;          /* Our eventfd to notify the guest, or -1. */
     struct virtq storage;
@@ -69,13 +77,13 @@ struct vhost_native_queue {
 /* State of a virtqueue that vhost_datapath_library uses. */
 struct vhost_library_queue {
     atomic_bool usable;         /* May bursts begin? */
-    atomic_bool busy;           /* Is one under way? */
     atomic_bool quiet;          /* Was the guest told not to notify us? */
 };
 
 /* One virtqueue of a running device. */
 struct vhost_queue {
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE) rte_spinlock_t lock;
+    struct vhost_use use;       /* In a cache line that its user writes. */
     uint16_t vring;             /* Number of the virtqueue. */
 
     /* For receive queues: does the guest have it enabled? */
@@ -88,14 +96,14 @@ struct vhost_queue {
     ATOMIC(const char *) fault;
     const char *reported_fault; /* Used by the queue's user alone. */
 
+    /* For transmit queues: packets that wait, or NULL.  See vhost-hold.h. */
+    OVSRCU_TYPE(struct vhost_hold *) hold;
+
     /* For receive queues, used by the PMD thread alone: see vhost-rxtx.c. */
     uint32_t n_polls;
     uint32_t n_empty_polls;
     uint64_t pending_since;     /* TSC, or 0. */
     uint16_t pending_position;  /* In the ring, at that time. */
-
-    /* For transmit queues: packets that wait, or NULL.  See vhost-hold.h. */
-    OVSRCU_TYPE(struct vhost_hold *) hold;
 
     /* What librte_vhost last said of the ring, to be shown: the number of its
      * entries, and the address of its descriptors, not to be accessed. */
@@ -115,6 +123,12 @@ struct vhost_device {
     int vid;                    /* librte_vhost's identifier. */
     uint64_t features;          /* Negotiated, VIRTIO_NET_F_*. */
     int node;                   /* NUMA node of the guest's rings, or -1. */
+    int library_node;           /* Of librte_vhost's structures, or -1. */
+
+    /* What librte_vhost last said, for questions. */
+    atomic_uint n_vrings;
+    atomic_uint16_t mtu;        /* Or 0. */
+    atomic_uint64_t protocol_features;
 
     /* Of 'features', those on which the switch relies when it sends packets
      * with offload requests (VIRTIO_NET_F_GUEST_*): the port's options may
@@ -164,17 +178,19 @@ struct vhost_device *vhost_device_create(int vid, bool library_only,
                                          const struct vhost_mapping *);
 void vhost_device_free(struct vhost_device *);
 void vhost_device_destroy(struct vhost_device *, struct vhost_counters *);
+void vhost_device_slow_down(void);
 
 void vhost_device_start(struct vhost_device *, unsigned int vring,
                         const char *objection);
-bool vhost_device_suspend(struct vhost_device *, unsigned int first,
-                          unsigned int n, bool is_locked);
+void vhost_device_suspend(struct vhost_device *, unsigned int first,
+                          unsigned int n, enum vhost_await);
 void vhost_device_stop(struct vhost_device *, unsigned int first,
                        unsigned int n);
 void vhost_device_hand_back(struct vhost_device *, unsigned int first,
                             unsigned int n);
-void vhost_device_note_rings(struct vhost_device *, unsigned int first,
-                             unsigned int n);
+void vhost_device_note(struct vhost_device *, unsigned int first,
+                       unsigned int n);
+unsigned int vhost_device_n_vrings(struct vhost_device *);
 int vhost_device_find_node(struct vhost_device *);
 void vhost_device_map_txqs(struct vhost_device *, const bool enabled[]);
 

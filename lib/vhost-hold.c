@@ -94,9 +94,13 @@ vhost_hold_add(struct vhost_device *device, struct vhost_queue *q,
 {
     struct vhost_hold *hold = get_hold(q);
     unsigned int n_before;
+    bool withdrawn;
     int orig;
 
-    if (!hold) {
+    /* The lock orders this before or after vhost_device_destroy(), which drops
+     * them. */
+    atomic_read_relaxed(&device->withdrawn, &withdrawn);
+    if (!hold || withdrawn) {
         return 0;
     }
     n_before = n_held(hold);

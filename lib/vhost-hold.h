@@ -42,6 +42,7 @@ struct vhost_hold {
 /* Called while no thread uses the queue. */
 void vhost_hold_create(struct vhost_queue *);
 void vhost_hold_destroy(struct vhost_queue *);
+
 void vhost_hold_drop(struct vhost_device *, struct vhost_queue *,
                      struct vhost_counters *);
 

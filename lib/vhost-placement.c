@@ -11,7 +11,6 @@
 
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
-#include <rte_vhost.h>
 
 #include "dp-packet.h"
 #include "openvswitch/dynamic-string.h"
@@ -56,13 +55,12 @@ vhost_placement_init(struct vhost_placement *p,
     p->device = device;
     p->node = vhost_device_find_node(device);
     p->port_node = input->node;
-    p->library_node = rte_vhost_get_numa_node(device->vid);
+    p->library_node = device->library_node;
 
     vhost_session_get_memory(input->session, &p->memory);
     count_memory(p);
 
-    p->n_queues = rte_vhost_get_vring_num(device->vid);
-    p->n_queues = MIN(p->n_queues, VHOST_MAX_VRINGS);
+    p->n_queues = vhost_device_n_vrings(device);
     p->queues = xcalloc(p->n_queues, sizeof *p->queues);
     for (size_t i = 0; i < p->n_queues; i++) {
         look_at_queue(device, i, &p->queues[i]);

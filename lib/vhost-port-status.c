@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include <rte_mempool.h>
-#include <rte_vhost.h>
 
 #include "openvswitch/usdt-probes.h"
 #include "openvswitch/vlog.h"
@@ -256,22 +255,23 @@ static void
 add_device_status(const struct vhost_port *port, struct vhost_device *device,
                   struct smap *status)
 {
-    uint16_t n_vrings = rte_vhost_get_vring_num(device->vid);
+    unsigned int n_vrings = vhost_device_n_vrings(device);
     char *faults = vhost_device_ring_faults(device);
     const char *jumbo = vhost_device_jumbo_obstacle(device, port->mtu);
     uint16_t mtu;
 
     smap_add_format(status, "features", "0x%016"PRIx64, device->features);
-    if (!rte_vhost_get_mtu(device->vid, &mtu)) {
+    atomic_read_relaxed(&device->mtu, &mtu);
+    if (mtu) {
         smap_add_format(status, "mtu", "%"PRIu16, mtu);
     }
     if (device->node != VHOST_NODE_UNKNOWN) {
         smap_add_format(status, "numa", "%d", device->node);
     }
     if (n_vrings) {
-        smap_add_format(status, "num_of_vrings", "%"PRIu16, n_vrings);
+        smap_add_format(status, "num_of_vrings", "%u", n_vrings);
     }
-    for (unsigned int i = 0; i < MIN(n_vrings, VHOST_MAX_VRINGS); i++) {
+    for (unsigned int i = 0; i < n_vrings; i++) {
         uint16_t size;
 
         atomic_read_relaxed(&vhost_device_queue(device, i)->ring_size, &size);

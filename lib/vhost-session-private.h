@@ -59,7 +59,5 @@ struct vhost_session {
 /* vhost-session.c, for the connections. */
 struct vhost_session *vhost_session_find(const char *path);
 bool vhost_session_claim_socket(struct vhost_session *);
-void vhost_session_wait_for_data_path(struct vhost_session *session)
-    OVS_EXCLUDED(session->mutex);
 
 #endif /* vhost-session-private.h */

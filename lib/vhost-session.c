@@ -23,9 +23,9 @@
 #include "vhost-conn.h"
 #include "vhost-device.h"
 #include "vhost-dma.h"
-#include "vhost-grace.h"
 #include "vhost-guard.h"
 #include "vhost-session-private.h"
+#include "vhost-use.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_session);
 
@@ -94,6 +94,7 @@ vhost_session_open(const struct vhost_session_config *config,
     struct vhost_session *session, *other;
 
     vhost_guard_init();
+    vhost_use_init();
     keep_event_thread();
     if (config->zero_copy) {
         vhost_dma_init();
@@ -147,8 +148,8 @@ vhost_session_close(struct vhost_session *session)
      * the netdev layer that our caller holds, before they quiesce. */
     device = vhost_conn_cut_all(session);
 
-    /* librte_vhost waits here for a callback that is under way.  A callback
-     * that waits for the data path stops waiting when it sees 'closing'. */
+    /* librte_vhost waits here for a callback that is under way.  That may wait
+     * for a burst, but for no thread's quiescence. */
     if (rte_vhost_driver_unregister(session->path)) {
         VLOG_ERR("%s: cannot unregister vhost socket '%s'",
                  netdev_get_name(session->netdev), session->path);
@@ -168,7 +169,8 @@ vhost_session_close(struct vhost_session *session)
 }
 
 /* Returns the running device of 'session', which may be NULL, or NULL if there
- * is none.  The caller may use it until it quiesces. */
+ * is none.  The caller may use it, as vhost-device.h says, until it
+ * quiesces. */
 struct vhost_device *
 vhost_session_device(const struct vhost_session *session)
 {
@@ -292,31 +294,6 @@ vhost_session_get_memory(struct vhost_session *session,
         }
     }
     ovs_mutex_unlock(&session->mutex);
-}
-
-static bool
-is_closing(void *session_)
-{
-    struct vhost_session *session = session_;
-    bool closing;
-
-    ovs_mutex_lock(&session->mutex);
-    closing = session->closing;
-    ovs_mutex_unlock(&session->mutex);
-    return closing;
-}
-
-/* Waits until all threads have quiesced, so that none uses a device of
- * 'session' that was withdrawn before, or its guest's memory.
- *
- * Stops waiting when the session is being closed.  The thread that closes it
- * has made sure that no thread uses the port, waits for librte_vhost's event
- * thread, which calls this, and may hold a lock that keeps other threads from
- * quiescing. */
-void
-vhost_session_wait_for_data_path(struct vhost_session *session)
-{
-    vhost_grace_wait(is_closing, session);
 }
 
 /* Is the socket of 'session' that of another port, by another name, as was

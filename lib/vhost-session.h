@@ -50,12 +50,12 @@
  * also runs in the thread that has connected: the main thread, in
  * vhost_session_open(), or librte_vhost's thread for reconnections.
  *
- * Only callbacks wait for the data path: destroy_device, because the library
- * may unmap the guest's memory afterwards, and before_message, because the
- * library may change rings or memory afterwards.  vhost_session_close() does
- * not wait, because it may be called with a lock of the netdev layer held that
- * other threads want before they quiesce; callbacks stop waiting when it is
- * called.
+ * Callbacks wait for the data path: destroy_device, because the library may
+ * unmap the guest's memory afterwards, and before_message, because the library
+ * may change rings or memory afterwards.  They wait for bursts on the
+ * virtqueues concerned (see vhost-use.h), never for a thread's quiescence:
+ * that takes as long as whatever else the thread does, which may need a lock
+ * that is held by the one that closes the session.
  *
  *
  * Locks
@@ -84,14 +84,16 @@
  *      asked for counters (6).
  *
  *  5 queue->lock        vhost-device.h     A transmit queue (a spinlock).
- *      The thread that sends a burst, and one that polls, which only tries.
- *      Held while a burst is sent (6, if that is librte_vhost's).
+ *      The thread that sends a burst, and one that polls, which only tries;
+ *      and destroy_device.  Held while a burst is sent (6, if that is
+ *      librte_vhost's).
  *
  *  6 librte_vhost's own: sockets, connections, a virtqueue's access.
  *      For most messages (see 'is_locked' of struct vhost_message), it holds
  *      the access locks of all virtqueues around before_message, after_message
  *      and vring_state_changed, which may therefore take 7 to 13 only.  It
- *      calls the other callbacks without access locks; they may take 4, too.
+ *      calls the other callbacks without access locks; they may take 4 and 5,
+ *      too.
  *
  *  7 session->mutex     vhost-session-private.h   Connections and the device.
  *      Any thread, but not in bursts.  Held while 8, 11 and 12 are taken, and

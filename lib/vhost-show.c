@@ -3,16 +3,12 @@
 
 #include <config.h>
 
-/* rte_vhost_get_negotiated_protocol_features() is stable since DPDK 24.11. */
-#define ALLOW_EXPERIMENTAL_API
-
 #include "vhost-show.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include <rte_mempool.h>
-#include <rte_vhost.h>
 
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
@@ -107,9 +103,10 @@ serves(const struct vhost_device *device, uint16_t vring, int txq)
 static uint64_t
 get_protocol_features(const struct vhost_device *device)
 {
-    uint64_t features = 0;
+    uint64_t features;
 
-    rte_vhost_get_negotiated_protocol_features(device->vid, &features);
+    atomic_read_relaxed(&CONST_CAST(struct vhost_device *,
+                                    device)->protocol_features, &features);
     return features;
 }
 

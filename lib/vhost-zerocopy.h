@@ -159,10 +159,8 @@ unsigned int vhost_zerocopy_stop(struct vhost_zerocopy *, struct virtq *,
                                  uint64_t deadline);
 void vhost_zerocopy_retire(struct vhost_zerocopy *);
 
-/* For any thread. */
-unsigned int vhost_zerocopy_n_out(const struct vhost_zerocopy *);
-
 /* For the main thread. */
+unsigned int vhost_zerocopy_n_out(const struct vhost_zerocopy *);
 void vhost_zerocopy_sweep(void);
 bool vhost_zerocopy_has_retired(void);
 void vhost_zerocopy_get_pinned(const char *owner, unsigned int *n_packets,

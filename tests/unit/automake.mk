@@ -42,7 +42,6 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-dma.c \
 	tests/unit/test-vhost-false-fault.c \
 	tests/unit/test-vhost-features.c \
-	tests/unit/test-vhost-grace.c \
 	tests/unit/test-vhost-guard.c \
 	tests/unit/test-vhost-hold.c \
 	tests/unit/test-vhost-iotlb.c \
@@ -75,6 +74,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-stats.c \
 	tests/unit/test-vhost-supply.c \
 	tests/unit/test-vhost-tally.c \
+	tests/unit/test-vhost-use.c \
 	tests/unit/test-vhost-withdrawn.c \
 	tests/unit/test-vhost-zerocopy.c \
 	tests/unit/test-vhost.c \

@@ -43,6 +43,15 @@ counter(unsigned int i)
     return value;
 }
 
+bool
+is_running(void)
+{
+    struct virtq *running;
+
+    atomic_read_relaxed(&q->native.virtq, &running);
+    return running != NULL;
+}
+
 /* Sets up the next virtqueue: one that the guest transmits with if 'vring' is
  * 1. */
 void
@@ -95,7 +104,7 @@ start(unsigned int vring, uint64_t features, unsigned int size)
     q->vring = vring;
     atomic_store_relaxed(&q->native.callfd, -1);
     native->start(&device, q);
-    CHECK(ovsrcu_get(struct virtq *, &q->native.virtq));
+    CHECK(is_running());
     hdr_len = (features & (FEATURE(VIRTIO_NET_F_MRG_RXBUF)
                            | FEATURE(VIRTIO_F_VERSION_1)
                            | FEATURE(VIRTIO_F_RING_PACKED)) ? 12 : 10);

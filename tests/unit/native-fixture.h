@@ -43,6 +43,9 @@ void start(unsigned int vring, uint64_t features, unsigned int size);
 void stop(void);
 void finish(void);
 
+/* Does the virtqueue run? */
+bool is_running(void);
+
 uint8_t byte_of(unsigned int number, unsigned int i);
 void guest_sends(unsigned int number, uint32_t len, uint32_t piece);
 unsigned int receive(struct rte_mbuf **, unsigned int n);

@@ -4,13 +4,21 @@
 #include <config.h>
 #undef NDEBUG
 
+#include <pthread.h>
+
 #include <linux/virtio_net.h>
+#include <rte_cycles.h>
+#include <rte_mbuf.h>
 #include <rte_vhost.h>
 
 #include "netdev-provider.h"
+#include "ovs-atomic.h"
+#include "ovs-thread.h"
 #include "session-fixture.h"
 #include "stub-rte-vhost.h"
+#include "stub-rte-vhost-private.h"
 #include "test-vhost.h"
+#include "timeval.h"
 #include "util.h"
 #include "vhost-device.h"
 #include "vhost-message.h"
@@ -375,3 +383,173 @@ test_disconnect(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 }
 VHOST_TEST(test_disconnect, "session-disconnect",
            "session: a guest leaves", TEST_DPDK);
+
+/* Other threads while a guest stops. */
+static atomic_bool is_running, may_end, has_stopped;
+static struct rte_mempool *mp;
+
+static bool
+is_set(atomic_bool *flag)
+{
+    bool value;
+
+    atomic_read(flag, &value);
+    return value;
+}
+
+static void
+wait_until(atomic_bool *flag)
+{
+    while (!is_set(flag)) {
+        rte_delay_us_sleep(100);
+    }
+}
+
+/* Starts an OVS thread that does not quiesce before its end, and waits until
+ * it is at it. */
+static pthread_t
+start_thread(void *(*run)(void *), void *aux)
+{
+    pthread_t thread;
+
+    atomic_store(&is_running, false);
+    atomic_store(&may_end, false);
+    thread = ovs_thread_create("other", run, aux);
+    wait_until(&is_running);
+    return thread;
+}
+
+static void *
+be_busy(void *session)
+{
+    CHECK(vhost_session_device(session));
+    atomic_store(&is_running, true);
+    wait_until(&may_end);
+    return NULL;
+}
+
+static void *
+receive_burst(void *session)
+{
+    struct vhost_device *device = vhost_session_device(session);
+    struct rte_mbuf *mbufs[32];
+
+    atomic_store(&is_running, true);
+    device->datapath->dequeue(device, &device->rxqs[0], mp, mbufs, 32, NULL);
+    return NULL;
+}
+
+static void *
+look(void *session)
+{
+    struct vhost_device *device = vhost_session_device(session);
+
+    atomic_store(&is_running, true);
+    device->datapath->n_pending(device, &device->rxqs[0]);
+    return NULL;
+}
+
+static void *
+stop_guest(void *vidp)
+{
+    guest_stop(*(int *) vidp);
+    atomic_store(&has_stopped, true);
+    return NULL;
+}
+
+/* A thread that is busy with something else, such as the main thread, does not
+ * keep a guest that stops waiting, nor the others, whose messages the same
+ * thread handles. */
+static void
+test_busy_thread(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid = connect_guest(session, 1);
+    pthread_t other = start_thread(be_busy, session), events;
+
+    atomic_store(&has_stopped, false);
+    CHECK(!pthread_create(&events, NULL, stop_guest, &vid));
+    for (int i = 0; i < 500 && !is_set(&has_stopped); i++) {
+        rte_delay_us_sleep(10 * 1000);
+    }
+    CHECK(is_set(&has_stopped));
+    atomic_store(&may_end, true);
+    xpthread_join(events, NULL);
+    xpthread_join(other, NULL);
+    vhost_session_close(session);
+    netdev_close(fixture_netdev);
+    check_sessions_closed();
+}
+VHOST_TEST(test_busy_thread, "session-busy-thread",
+           "session: a guest stops while a thread is busy", TEST_DPDK);
+
+static void *
+restart_guest(void *vidp)
+{
+    for (int i = 0; i < 70; i++) {
+        guest_start(*(int *) vidp, 1);
+        guest_stop(*(int *) vidp);
+    }
+    atomic_store(&has_stopped, true);
+    return NULL;
+}
+
+/* Meanwhile, what the guest's devices have cannot be freed.  It gets no more
+ * of them than is good for the switch. */
+static void
+test_busy_thread_restarts(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_session *session = open_session("s0");
+    int vid = connect_guest(session, 1);
+    pthread_t other = start_thread(be_busy, session), events;
+    long long int start = time_msec();
+
+    atomic_store(&has_stopped, false);
+    CHECK(!pthread_create(&events, NULL, restart_guest, &vid));
+    wait_until(&has_stopped);
+    CHECK(time_msec() - start >= (70 - 64 - 1) * 10);
+    atomic_store(&may_end, true);
+    xpthread_join(events, NULL);
+    xpthread_join(other, NULL);
+    vhost_session_close(session);
+    netdev_close(fixture_netdev);
+    check_sessions_closed();
+}
+VHOST_TEST(test_busy_thread_restarts, "session-busy-restarts",
+           "session: a guest restarts while a thread is busy", TEST_DPDK);
+
+/* A thread that uses the device is waited for. */
+static void
+test_busy_device(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    void *(*const users[])(void *) = { receive_burst, look };
+    struct vhost_session *session = open_session("s0");
+
+    mp = make_mempool();
+    for (int i = 0; i < ARRAY_SIZE(users); i++) {
+        int vid = connect_guest(session, 1);
+        pthread_t other, events;
+
+        /* It waits inside of librte_vhost. */
+        rte_spinlock_lock(&stub_get_vring(vid, 1)->access_lock);
+        other = start_thread(users[i], session);
+        rte_delay_us_sleep(10 * 1000);
+        atomic_store(&has_stopped, false);
+        CHECK(!pthread_create(&events, NULL, stop_guest, &vid));
+        rte_delay_us_sleep(200 * 1000);
+        CHECK(!is_set(&has_stopped));
+        CHECK(!stub_get_vring(vid, 1)->late);
+        rte_spinlock_unlock(&stub_get_vring(vid, 1)->access_lock);
+        xpthread_join(events, NULL);
+        CHECK(is_set(&has_stopped));
+        xpthread_join(other, NULL);
+        ovsrcu_quiesce_start(); /* As librte_vhost's event thread. */
+        guest_disconnect(vid);
+    }
+    ovsrcu_quiesce_end();
+    vhost_session_close(session);
+    netdev_close(fixture_netdev);
+    check_sessions_closed();
+}
+VHOST_TEST(test_busy_device, "session-busy-device",
+           "session: a guest stops while its device is in use", TEST_DPDK);

@@ -18,7 +18,6 @@
 
 #include "native-fixture.h"
 #include "ovs-atomic.h"
-#include "ovs-rcu.h"
 #include "ovs-thread.h"
 #include "stub-rte-vhost.h"
 #include "test-vhost.h"
@@ -203,7 +202,6 @@ receiver(void *arg OVS_UNUSED)
                       byte_of(n_received++, 1));
         }
         rte_pktmbuf_free_bulk(mbufs, n);
-        ovsrcu_quiesce();
     }
     return NULL;
 }
@@ -219,7 +217,6 @@ test_pause(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         start(1, i ? FEATURE(VIRTIO_F_RING_PACKED) : 0, 16);
         done = false;
         n_received = 0;
-        /* Without this function, RCU does not know that there is another. */
         thread = ovs_thread_create("receiver", receiver, NULL);
         for (int j = 0; j < 1000; j++) {
             while (n_sent - n_got < 16) {
@@ -227,9 +224,9 @@ test_pause(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
             }
             if (j % 10 == 0) {
                 CHECK(native->suspend(&device, q));
-                ovsrcu_synchronize();
+                native->await(&device, 1, 1, VHOST_AWAIT_NONE);
                 native->hand_back(&device, q);
-                CHECK(!ovsrcu_get(struct virtq *, &q->native.virtq));
+                CHECK(!is_running());
                 native->start(&device, q);
             }
             while (driver_get(&driver, &written) >= 0) {

@@ -17,6 +17,8 @@
 #include "stub-rte-vhost.h"
 #include "test-vhost.h"
 #include "util.h"
+#include "vhost-rxtx.h"
+#include "vhost-session.h"
 #include "vhost-stats.h"
 
 /* A device whose data path takes 'n_room' packets, which are to come in
@@ -245,7 +247,11 @@ poll_for_held(void)
 static void
 test_hold(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
+    struct vhost_tx_params params = { .port = "vhu0", .mtu = 1500 };
+    struct dp_packet_batch batch;
+
     start_port(1, 0);
+    params.counters = &port->counters;
     guest_set_room(vid, 0, 0);
     send_n(0, 1, 60);
     CHECK_INT(counter_of(netdev, "ovs_tx_failure_drops"), 1);
@@ -292,11 +298,18 @@ test_hold(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     send_n(0, 1, 70);
     check_received(0, 1, 70);
 
-    /* What waits when the guest stops is dropped and counted. */
+    /* What waits when the guest stops is dropped and counted.  A thread that
+     * was about to send then has its packets wait no longer. */
     guest_set_room(vid, 0, 0);
     send_n(0, 3, 60);
+    device = vhost_session_device(port->session);
     guest_stop(vid);
     CHECK_INT(counter_of(netdev, "ovs_tx_held_drops"), VHOST_HOLD_SIZE + 3);
+    params.mp = port->mp;
+    dp_packet_batch_init_packet(&batch, make_packet(60));
+    vhost_tx_burst(device, &device->txqs[0], &params, &batch);
+    CHECK_INT(counter_of(netdev, "ovs_tx_failure_drops"), 1 + 32 + 1);
+    CHECK_INT(rte_mempool_in_use_count(port->mp), 0);
     guest_start(vid, 1);
 
     /* What waits when the port goes away is given back. */

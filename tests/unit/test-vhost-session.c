@@ -333,10 +333,11 @@ stress_events(void *aux OVS_UNUSED)
     return NULL;
 }
 
+/* Receive queues are polled by one thread at a time: 'i', 0 or 1. */
 static void
-stress_exchange(struct vhost_device *device)
+stress_exchange(struct vhost_device *device, unsigned int i)
 {
-    unsigned int pair = random_range(4);
+    unsigned int pair = 2 * random_range(2) + i;
     struct vhost_queue *rxq = &device->rxqs[pair];
     struct rte_mbuf *mbufs[32];
     unsigned int n;
@@ -358,7 +359,7 @@ stress_exchange(struct vhost_device *device)
 }
 
 static void *
-stress_pmd(void *aux OVS_UNUSED)
+stress_pmd(void *index)
 {
     while (!is_stopped()) {
         for (int i = 0; i < N_SLOTS; i++) {
@@ -367,7 +368,7 @@ stress_pmd(void *aux OVS_UNUSED)
                     = vhost_session_device(slots[i].session);
 
                 if (device) {
-                    stress_exchange(device);
+                    stress_exchange(device, (uintptr_t) index);
                 }
                 ovs_rwlock_unlock(&slots[i].rwlock);
             }
@@ -434,7 +435,8 @@ test_stress(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         slots[i].session = open_session(slots[i].name);
     }
     for (int i = 0; i < ARRAY_SIZE(pmds); i++) {
-        pmds[i] = ovs_thread_create("pmd", stress_pmd, NULL);
+        pmds[i] = ovs_thread_create("pmd", stress_pmd,
+                                    (void *) (uintptr_t) i);
     }
     CHECK(!pthread_create(&events, NULL, stress_events, NULL));
 

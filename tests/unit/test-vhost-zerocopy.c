@@ -370,7 +370,7 @@ replace_memory(struct vhost_mapping *new)
     }
     device.mapping = new;
     native->start(&device, q);
-    CHECK(ovsrcu_get(struct virtq *, &q->native.virtq));
+    CHECK(is_running());
 }
 
 /* The guest's memory changes while packets are in it. */
