@@ -376,16 +376,17 @@ start_guest() {
 } 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 
 # start_grout PORT ADDRESS split|packed: a router that is the guest's end of
-# PORT, with one interface.
+# PORT, with one interface.  It makes devices of the kernel, too, which must be
+# somewhere else.
 start_grout() {
     local packed=''
     test "$3" = split || packed=,packed_vq=1
     rm -f "$run/$1" "$run/grout.sock"
-    grout -t -s "$run/grout.sock" -M "unix:$run/grout.metrics" -- --no-pci \
-        > grout.log 2>&1 &
+    unshare --net grout -t -s "$run/grout.sock" \
+        -M "unix:$run/grout.metrics" -- --no-pci > grout.log 2>&1 &
     echo $! > grout.pid
-    on_exit "end KILL grout.pid grout"
-    wait_until 15 test -S "$run/grout.sock" || return 1
+    on_exit "end KILL grout.pid grout:main"
+    wait_until 60 test -S "$run/grout.sock" || return 1
     grcli -s "$run/grout.sock" interface add port p0 devargs \
         "net_virtio_user0,path=$run/$1,server=1$packed" up &&
         grcli -s "$run/grout.sock" address add "$2" iface p0
