@@ -26,6 +26,7 @@ fuzz_native_sources = \
 	lib/vhost-guard.c \
 	lib/vhost-mapping.c \
 	lib/vhost-offload.c \
+	lib/vhost-use.c \
 	lib/vhost-zerocopy.c
 fuzz_headers = \
 	lib/guest-memory.h \
@@ -37,6 +38,7 @@ fuzz_headers = \
 	lib/vhost-mapping.h \
 	lib/vhost-offload.h \
 	lib/vhost-stats.h \
+	lib/vhost-use.h \
 	lib/vhost-zerocopy.h \
 	lib/virtq-private.h \
 	lib/virtq.h \

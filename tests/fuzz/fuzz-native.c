@@ -224,6 +224,7 @@ start(unsigned int features)
     static const uint8_t bits[] = {
         VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_VERSION_1, VIRTIO_NET_F_CSUM,
     };
+    struct virtq *vq;
 
     device.features = ((uint64_t) guest.config.packed << VIRTIO_F_RING_PACKED
                        | (uint64_t) guest.config.event_idx
@@ -238,7 +239,8 @@ start(unsigned int features)
     queue = vhost_device_queue(&device, guest.config.writable ? 0 : 1);
     queue->vring = guest.config.writable ? 0 : 1;
     device.datapath->start(&device, queue);
-    return ovsrcu_get(struct virtq *, &queue->native.virtq) != NULL;
+    atomic_read_relaxed(&queue->native.virtq, &vq);
+    return vq != NULL;
 }
 
 /* The guest gives the ring up, or will go on with it. */
