@@ -382,8 +382,8 @@ before_message_cb(int vid, void *message)
     }
     objection = objection_to_message(conn, &m);
     if (objection) {
-        VLOG_WARN_RL(&rl, "vHost Device '%s': refused %s: %s",
-                     conn->session->path, m.name, objection);
+        VLOG_WARN_RL(&rl, "vHost Device '%s': refused %s (%"PRIu32"): %s",
+                     conn->session->path, m.name, m.request, objection);
         return vhost_message_refuse(&m);
     }
     vhost_conversation_begin(&conn->conversation, &m);

@@ -41,10 +41,11 @@ typedef const char *object_func(const struct vhost_conversation *,
 
 static object_func object_to_features, object_to_memory, object_to_log,
     object_to_size, object_to_base, object_to_postcopy, object_to_inflight,
-    object_to_translation;
+    object_to_translation, object_to_unknown;
 
-/* All requests that librte_vhost knows.  RESET_OWNER and GET_VRING_BASE stop
- * the device, which librte_vhost says before it does more. */
+/* All requests that librte_vhost knows, but for those of vhost-crypto.
+ * RESET_OWNER and GET_VRING_BASE stop the device, which librte_vhost says
+ * before it does more. */
 static const struct request {
     const char *name;           /* As in the specification. */
     enum vhost_scope scope;
@@ -84,6 +85,9 @@ static const struct request {
     REQUEST(POSTCOPY_END,          DEVICE, false),
     REQUEST(GET_INFLIGHT_FD,       NONE,   false, object_to_inflight),
     REQUEST(SET_INFLIGHT_FD,       NONE,   false, object_to_inflight),
+    REQUEST(GET_MAX_MEM_SLOTS,     NONE,   false, object_to_unknown),
+    REQUEST(ADD_MEM_REG,           DEVICE, false, object_to_unknown),
+    REQUEST(REM_MEM_REG,           DEVICE, false, object_to_unknown),
     REQUEST(SET_STATUS,            NONE,   false),
     REQUEST(GET_STATUS,            NONE,   false),
 #undef REQUEST
@@ -95,6 +99,7 @@ static const struct request {
 /* One that we do not know may change anything. */
 static const struct request unknown = {
     .name = "an unknown request", .scope = VHOST_SCOPE_DEVICE,
+    .object = object_to_unknown,
 };
 
 static const struct request *
@@ -568,4 +573,12 @@ object_to_translation(const struct vhost_conversation *c,
                 && vhost_message_find_address(c->vid, m->iotlb.uaddr,
                                               &address))
             ? NULL : "it translates to what is not guest memory");
+}
+
+/* A later release may obey it, and change memory or rings that we use. */
+static const char *
+object_to_unknown(const struct vhost_conversation *c OVS_UNUSED,
+                  const struct vhost_message *m OVS_UNUSED)
+{
+    return "no feature that it belongs to was offered";
 }

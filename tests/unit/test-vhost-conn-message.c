@@ -245,6 +245,7 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     const char *inflight = "there is no memory for buffers in flight";
     const uint64_t log[] = { 4096, 0 }, shifted_log[] = { 4096, 8 };
     const uint64_t buffers[] = { 4096, 0, 2 };
+    const uint64_t region[] = { 0, 0x100000, 4096, 0x4000, 0 };
     const uint64_t mq = UINT64_C(1) << VIRTIO_NET_F_MQ;
     struct vhost_session *session = open_session("s0");
     int vid = guest_connect(path_of("s0"));
@@ -266,6 +267,12 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                       sizeof buffers, inflight);
         check_message(vid, VHOST_REQUEST_SET_INFLIGHT_FD, buffers,
                       sizeof buffers, inflight);
+        check_message(vid, VHOST_REQUEST_ADD_MEM_REG, region, sizeof region,
+                      "ADD_MEM_REG (37): no feature that it belongs to");
+        check_message(vid, VHOST_REQUEST_REM_MEM_REG, region, sizeof region,
+                      "REM_MEM_REG (38): no feature that it belongs to");
+        check_message(vid, 42, region, sizeof region,
+                      "an unknown request (42): no feature that it belongs");
         guest_start(vid, 1);
     }
 
