@@ -37,6 +37,9 @@ static char table_path[PATH_MAX];
  * credit?  Used by its event thread only. */
 static bool is_patient, has_taken;
 
+/* Were all messages readable?  Used by librte_vhost's event thread only. */
+static bool all_readable = true;
+
 /* For how long librte_vhost waits for the answer when it registers memory for
  * post-copy, in ms, unless the port has credit for more. */
 #define REGISTRATION_TIMEOUT (VHOST_PATIENCE_MIN / 2)
@@ -353,7 +356,8 @@ before_message_cb(int vid, void *message)
     struct vhost_message m = { .n_fds = 0 };
     const char *objection;
 
-    if (!vhost_message_is_readable(message)) {
+    all_readable = all_readable && vhost_message_is_readable(message);
+    if (!all_readable) {
         VLOG_ERR_RL(&rl, "a connection is closed, because librte_vhost's "
                     "messages are not those that the plugin was built for");
         return vhost_message_hang_up(message, &m);

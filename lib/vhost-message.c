@@ -20,8 +20,9 @@
 /* What librte_vhost shows us (struct vhu_msg_context): three 32-bit numbers
  * (request, flags, size of the payload), the payload, in VHOST_MESSAGE_SIZE
  * bytes in all, and file descriptors.  It promises to other libraries that
- * handle messages, too, that this stays. */
+ * handle messages, too, that this stays.  DPDK 25.03 did not keep that. */
 #define FLAGS_OFFSET 4
+#define SIZE_OFFSET 8
 #define PAYLOAD_OFFSET 12
 #define FDS_OFFSET VHOST_MESSAGE_SIZE
 #define N_FDS_OFFSET (FDS_OFFSET + VHOST_MESSAGE_MAX_FDS * sizeof(int))
@@ -110,21 +111,28 @@ find_request(uint32_t number)
 }
 
 /* Is 'message', before librte_vhost handles it, laid out as we expect?  The
- * unused file descriptors of each are -1. */
+ * library has set those file descriptors to -1 that did not come.
+ *
+ * After a no, no other answer is to be believed.  If the library's messages
+ * were longer than we expect, a front end could write where we look for file
+ * descriptors, but only with a message that this calls too long. */
 bool
 vhost_message_is_readable(const void *message_)
 {
     const char *message = message_;
     int fds[VHOST_MESSAGE_MAX_FDS];
+    uint32_t size;
     int n_fds;
 
+    memcpy(&size, message + SIZE_OFFSET, sizeof size);
     memcpy(&n_fds, message + N_FDS_OFFSET, sizeof n_fds);
     memcpy(fds, message + FDS_OFFSET, sizeof fds);
-    if (n_fds < 0 || n_fds > VHOST_MESSAGE_MAX_FDS) {
+    if (size > VHOST_MESSAGE_SIZE - PAYLOAD_OFFSET
+        || n_fds < 0 || n_fds > VHOST_MESSAGE_MAX_FDS) {
         return false;
     }
-    for (int i = n_fds; i < VHOST_MESSAGE_MAX_FDS; i++) {
-        if (fds[i] != -1) {
+    for (int i = 0; i < VHOST_MESSAGE_MAX_FDS; i++) {
+        if (i < n_fds ? fds[i] < 0 : fds[i] != -1) {
             return false;
         }
     }

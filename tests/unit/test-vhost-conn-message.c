@@ -5,6 +5,7 @@
 #undef NDEBUG
 
 #include <fcntl.h>
+#include <string.h>
 
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
@@ -18,6 +19,7 @@
 #include "stub-rte-vhost.h"
 #include "test-vhost.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-conn.h"
 #include "vhost-device.h"
 #include "vhost-message.h"
@@ -39,6 +41,13 @@ test_layout(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(message.words[1], 1);
     CHECK_LOGGED("messages are not those that the plugin was built for");
     CHECK(fcntl(0, F_GETFD) >= 0);
+
+    /* From then on, they are not even if one looks right. */
+    memset(message.bytes + VHOST_MESSAGE_SIZE, -1,
+           VHOST_MESSAGE_MAX_FDS * sizeof(int));
+    CHECK(vhost_message_is_readable(&message));
+    CHECK_INT(vhost_conn_message_ops.pre_msg_handle(0, &message),
+              RTE_VHOST_MSG_RESULT_ERR);
 }
 VHOST_TEST(test_layout, "conn-message-layout",
            "connections: messages of another library", 0);

@@ -116,6 +116,18 @@ test_layout(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
             c.fds[i] = 100 + i;
         }
         CHECK(vhost_message_is_readable(&c) == (n >= 0 && n <= 8));
+        if (n > 0 && n <= 8) {
+            c.fds[n - 1] = -1;
+            CHECK(!vhost_message_is_readable(&c));
+            c.fds[n - 1] = 0;
+        }
+        if (n >= 0 && n <= 8) {
+            c.size = sizeof c.payload;
+            CHECK(vhost_message_is_readable(&c));
+            c.size++;
+            CHECK(!vhost_message_is_readable(&c));
+            c.size = 0;
+        }
         if (n >= 0 && n < 8) {
             c.fds[n] = 0;
             CHECK(!vhost_message_is_readable(&c));
