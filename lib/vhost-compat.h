@@ -132,6 +132,14 @@ vhost_copy_packet_fields(struct dp_packet *dst, const struct dp_packet *src)
  * its size says.  Before, it did, for example of devices that have none. */
 #define VHOST_COMPARES_FILE_SIZE (RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0))
 
+/* Before 26.07, a cache of a mempool holds more than its size says.  The
+ * member that says how much is obsolete since then. */
+#if RTE_VERSION >= RTE_VERSION_NUM(26, 7, 0, 0)
+#define VHOST_MEMPOOL_CACHE_MAX(CACHE) ((CACHE)->size)
+#else
+#define VHOST_MEMPOOL_CACHE_MAX(CACHE) ((CACHE)->flushthresh)
+#endif
+
 /* Bytes of a message that librte_vhost shows us, with the largest payload that
  * it knows (sizeof(VhostUserMsg)), which is another one since 25.03.  DPDK
  * does not install the header that says so: vhost_message_is_readable() finds
