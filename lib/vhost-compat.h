@@ -140,6 +140,10 @@ vhost_copy_packet_fields(struct dp_packet *dst, const struct dp_packet *src)
 #define VHOST_MEMPOOL_CACHE_MAX(CACHE) ((CACHE)->flushthresh)
 #endif
 
+/* DPDK's deprecation notice says that all of rte_vfio_* is to be internal in
+ * 26.11. */
+#define VHOST_HAS_VFIO (RTE_VERSION < RTE_VERSION_NUM(26, 11, 0, 0))
+
 /* Bytes of a message that librte_vhost shows us, with the largest payload that
  * it knows (sizeof(VhostUserMsg)), which is another one since 25.03.  DPDK
  * does not install the header that says so: vhost_message_is_readable() finds
