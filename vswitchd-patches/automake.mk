@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+dist_noinst_SCRIPTS += vswitchd-patches/choose
 EXTRA_DIST += \
 	vswitchd-patches/3.1.0/0001-netdev-plugin-Load-netdev-provider-plugins.patch \
 	vswitchd-patches/3.1.0/0002-netdev-dpdk-Leave-port-types-to-the-plugin-that-provides-them.patch \
