@@ -8,12 +8,14 @@ AC_DEFUN([NV_REQUIRE_TOOL],
    AS_VAR_IF([have_]AS_TR_SH([$1]), [no],
      [AC_MSG_ERROR([$1 is missing: install the Debian package $2])])])
 
-dnl NV_CHECK_DPDK(VERSION)
+dnl NV_CHECK_DPDK(FIRST, END)
 dnl
-dnl Looks for the shared libraries of DPDK, VERSION or later.
+dnl Looks for the shared libraries of DPDK, from version FIRST on and before
+dnl END: of later ones, it is not known how librte_vhost lays out messages
+dnl (VHOST_MESSAGE_SIZE in lib/vhost-compat.h), and they do not say.
 AC_DEFUN([NV_CHECK_DPDK],
-  [PKG_CHECK_MODULES([DPDK], [libdpdk >= $1], [],
-     [AC_MSG_ERROR([DPDK $1 or later is missing ($DPDK_PKG_ERRORS):
+  [PKG_CHECK_MODULES([DPDK], [libdpdk >= $1 libdpdk < $2], [],
+     [AC_MSG_ERROR([DPDK from $1 on and before $2 is missing ($DPDK_PKG_ERRORS):
 install the Debian package libdpdk-dev, or set PKG_CONFIG_PATH])])
 
    dnl The instruction set is the user's choice, in CFLAGS.  DPDK's headers are

@@ -133,7 +133,10 @@ vhost_copy_packet_fields(struct dp_packet *dst, const struct dp_packet *src)
 #define VHOST_COMPARES_FILE_SIZE (RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0))
 
 /* Bytes of a message that librte_vhost shows us, with the largest payload that
- * it knows (sizeof(VhostUserMsg)). */
-#define VHOST_MESSAGE_SIZE 644
+ * it knows (sizeof(VhostUserMsg)), which is another one since 25.03.  DPDK
+ * does not install the header that says so: vhost_message_is_readable() finds
+ * out whether it is true. */
+#define VHOST_MESSAGE_SIZE \
+    (RTE_VERSION >= RTE_VERSION_NUM(25, 3, 0, 0) ? 1084 : 644)
 
 #endif /* vhost-compat.h */

@@ -350,9 +350,14 @@ static enum rte_vhost_msg_result
 before_message_cb(int vid, void *message)
 {
     struct vhost_conn *conn = vhost_conn_lookup(vid);
+    struct vhost_message m = { .n_fds = 0 };
     const char *objection;
-    struct vhost_message m;
 
+    if (!vhost_message_is_readable(message)) {
+        VLOG_ERR_RL(&rl, "a connection is closed, because librte_vhost's "
+                    "messages are not those that the plugin was built for");
+        return vhost_message_hang_up(message, &m);
+    }
     vhost_message_parse(message, &m);
     if (!conn) {
         /* The session is being closed, and the connection next. */

@@ -104,6 +104,28 @@ find_request(uint32_t number)
             ? &requests[number] : &unknown);
 }
 
+/* Is 'message', before librte_vhost handles it, laid out as we expect?  The
+ * unused file descriptors of each are -1. */
+bool
+vhost_message_is_readable(const void *message_)
+{
+    const char *message = message_;
+    int fds[VHOST_MESSAGE_MAX_FDS];
+    int n_fds;
+
+    memcpy(&n_fds, message + N_FDS_OFFSET, sizeof n_fds);
+    memcpy(fds, message + FDS_OFFSET, sizeof fds);
+    if (n_fds < 0 || n_fds > VHOST_MESSAGE_MAX_FDS) {
+        return false;
+    }
+    for (int i = n_fds; i < VHOST_MESSAGE_MAX_FDS; i++) {
+        if (fds[i] != -1) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Parses 'message' into '*m'.  librte_vhost's buffer is at least as long as
  * what is read here, even if the front end has sent less. */
 void

@@ -137,6 +137,7 @@ struct vhost_message_files {
  * bytes for each. */
 #define VHOST_MAX_RING_ENTRIES (VHOST_MAX_VRINGS * 1024)
 
+bool vhost_message_is_readable(const void *message);
 void vhost_message_parse(const void *message, struct vhost_message *);
 void vhost_message_range(const struct vhost_message *, unsigned int *first,
                          unsigned int *n);

@@ -4,6 +4,8 @@
 #include <config.h>
 #undef NDEBUG
 
+#include <fcntl.h>
+
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -16,9 +18,30 @@
 #include "stub-rte-vhost.h"
 #include "test-vhost.h"
 #include "util.h"
+#include "vhost-conn.h"
 #include "vhost-device.h"
 #include "vhost-message.h"
 #include "vhost-session.h"
+
+/* Messages of another librte_vhost are not acted upon: what seem to be file
+ * descriptors stay open. */
+static void
+test_layout(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    /* GET_FEATURES, and file descriptor 0. */
+    union {
+        uint32_t words[512];
+        char bytes[2048];
+    } message = { .words = { VHOST_REQUEST_GET_FEATURES, 9 } };
+
+    CHECK_INT(vhost_conn_message_ops.pre_msg_handle(0, &message),
+              RTE_VHOST_MSG_RESULT_ERR);
+    CHECK_INT(message.words[1], 1);
+    CHECK_LOGGED("messages are not those that the plugin was built for");
+    CHECK(fcntl(0, F_GETFD) >= 0);
+}
+VHOST_TEST(test_layout, "conn-message-layout",
+           "connections: messages of another library", 0);
 
 /* The guest's memory is mapped, and shown to devices, only if its packets can
  * stay there. */

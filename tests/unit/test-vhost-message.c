@@ -32,6 +32,7 @@ make_context(uint32_t request, const void *payload, size_t size)
     memset(&c, 0x5a, sizeof c);
     c.request = request;
     c.size = size;
+    memset(c.fds, -1, sizeof c.fds);
     c.n_fds = 0;
     memcpy(c.payload, payload, size);
     return c;
@@ -101,6 +102,29 @@ is_open(int fd)
 {
     return fcntl(fd, F_GETFD) >= 0;
 }
+
+/* Another layout shows in what should be file descriptors. */
+static void
+test_layout(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    for (int n = -2; n <= 9; n++) {
+        struct context c = make_context(VHOST_REQUEST_GET_FEATURES, "", 0);
+
+        c.n_fds = n;
+        for (int i = 0; i < MIN(n, 8); i++) {
+            c.fds[i] = 100 + i;
+        }
+        CHECK(vhost_message_is_readable(&c) == (n >= 0 && n <= 8));
+        if (n >= 0 && n < 8) {
+            c.fds[n] = 0;
+            CHECK(!vhost_message_is_readable(&c));
+            c.fds[n] = -1;
+            c.fds[7] = 0;
+            CHECK(!vhost_message_is_readable(&c));
+        }
+    }
+}
+VHOST_TEST(test_layout, "message-layout", "messages: another layout", 0);
 
 /* librte_vhost does not close what came with a message that it does not get to
  * see. */
