@@ -63,7 +63,7 @@ static void send_segments(struct vhost_device *, struct vhost_queue *,
                           const struct dp_packet *, uint64_t features);
 static struct rte_mbuf *copy_to_mbuf(struct rte_mempool *,
                                      const struct dp_packet *);
-static void copy_metadata(struct rte_mbuf *, const struct dp_packet *);
+static void copy_priority(struct rte_mbuf *, const struct dp_packet *);
 static bool prepare_offloads(const struct vhost_tx_params *,
                              struct dp_packet *);
 
@@ -131,7 +131,7 @@ vhost_rx_burst(struct vhost_device *device, struct vhost_queue *q,
     }
 
     batch->count = n;
-    dp_packet_batch_init_packet_fields(batch);
+    vhost_init_packets(batch);
     return 0;
 }
 
@@ -336,7 +336,7 @@ second_tag_len(const struct dp_packet *packet)
 static bool
 is_too_long(const struct dp_packet *packet, uint32_t max_len)
 {
-    return (!dp_packet_hwol_is_tso(packet)
+    return (!vhost_is_to_be_segmented(packet)
             && dp_packet_size(packet) > max_len + second_tag_len(packet));
 }
 
@@ -378,7 +378,7 @@ send_segments(struct vhost_device *device, struct vhost_queue *q,
                 s.size = s.offset;
                 break;
             }
-            copy_metadata(segment, packet);
+            copy_priority(segment, packet);
             if (!takes_offloads(features, segment)) {
                 vhost_offload_complete(segment);
             }
@@ -413,7 +413,7 @@ prepare(struct vhost_device *device, struct vhost_queue *q,
             dp_packet_delete(packet);
             continue;
         }
-        if (OVS_UNLIKELY(mbuf->ol_flags & VHOST_OFFLOAD_FLAGS)) {
+        if (OVS_UNLIKELY(vhost_has_request(packet))) {
             uint64_t features;
 
             if (!prepare_offloads(params, packet)) {
@@ -490,24 +490,18 @@ copy_to_mbuf(struct rte_mempool *mp, const struct dp_packet *packet)
                        & ~(RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT));
     head->tx_offload = packet->mbuf.tx_offload;
     head->packet_type = packet->mbuf.packet_type;
-    copy_metadata(head, packet);
+    copy_priority(head, packet);
     return head;
 }
 
-/* Gives 'mbuf', a copy of 'packet' or a part of it, what else the switch knows
- * of that: layer offsets and metadata. */
+/* Gives 'mbuf', a copy of 'packet' or a part of it, all that anyone asks for
+ * before it is sent: what chooses its QoS queue. */
 static void
-copy_metadata(struct rte_mbuf *mbuf, const struct dp_packet *packet)
+copy_priority(struct rte_mbuf *mbuf, const struct dp_packet *packet)
 {
     struct dp_packet *copy = CONTAINER_OF(mbuf, struct dp_packet, mbuf);
 
-    copy->packet_type = packet->packet_type;
-    copy->l2_pad_size = packet->l2_pad_size;
-    copy->l2_5_ofs = packet->l2_5_ofs;
-    copy->l3_ofs = packet->l3_ofs;
-    copy->l4_ofs = packet->l4_ofs;
-    copy->md = packet->md;
-    vhost_copy_packet_fields(copy, packet);
+    copy->md.skb_priority = packet->md.skb_priority;
 }
 
 /* Completes the offload request of 'packet' with the lengths of its headers.
@@ -521,10 +515,10 @@ prepare_offloads(const struct vhost_tx_params *params,
     const struct tcp_header *l4 = dp_packet_l4(packet);
 
     vhost_complete_tunneled(packet);
-    if (!(mbuf->ol_flags & VHOST_OFFLOAD_FLAGS)) {
+    if (!vhost_has_request(packet)) {
         return true;
     }
-    if (!l3 || !l4) {
+    if (!l3 || !l4 || !vhost_request_to_mbuf(packet, l3)) {
         VLOG_WARN_RL(&rl, "%s: packet with offload request but without %s "
                      "header, pkt len: %"PRIu32, params->port,
                      l3 ? "L4" : "L3", mbuf->pkt_len);
