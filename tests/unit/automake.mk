@@ -31,6 +31,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-netdev-vhost.c \
 	tests/unit/test-vhost-advice.c \
 	tests/unit/test-vhost-bucket.c \
+	tests/unit/test-vhost-compat.c \
 	tests/unit/test-vhost-config.c \
 	tests/unit/test-vhost-conn-message.c \
 	tests/unit/test-vhost-conn.c \
