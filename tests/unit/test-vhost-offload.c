@@ -312,6 +312,24 @@ test_completed(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         }
     }
 
+    /* Versions that are not what the Ethernet type says. */
+    for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+        for (unsigned int version = 0; version < 16; version++) {
+            make(&untagged, ipv6, IPPROTO_TCP, 100);
+            data()[l3] = version << 4 | (ipv6 ? 0 : 5);
+            hdr = checksum_request(16);
+            if (version == (ipv6 ? 6 : 4)) {
+                CHECK_INT(ask(&hdr), VHOST_OFFLOAD_PASSED_ON);
+            } else {
+                check_completed(&hdr);
+                make(&untagged, ipv6, IPPROTO_TCP, 100);
+                data()[l3] = version << 4 | (ipv6 ? 0 : 5);
+                hdr = segment_request(ipv6, 64);
+                CHECK_INT(ask(&hdr), VHOST_OFFLOAD_INVALID);
+            }
+        }
+    }
+
     /* Other protocols. */
     make(&untagged, false, IPPROTO_UDP, 100);
     hdr = checksum_request(16);
