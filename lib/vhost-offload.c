@@ -72,6 +72,11 @@ vhost_offload_from_guest(const struct virtio_net_hdr *hdr, uint64_t features,
         mbuf->l4_len = request.segment_size ? h->l4_len : 0;
         mbuf->tso_segsz = request.segment_size;
         mbuf->ol_flags |= request.flags | h->l3_flag;
+        if (request.segment_size) {
+            /* Without padding, which Open vSwitch 4.0 takes off the length of
+             * the first segment. */
+            mbuf->data_len = mbuf->pkt_len = l4_offset(h) + h->l4_size;
+        }
     }
     return fate;
 }

@@ -496,12 +496,16 @@ test_segments(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
         make(&dot1q, i & 1, IPPROTO_TCP, 1020);
         hdr = segment_request(i & 1, cases[i / 2].asked_for);
+        set_length(l4 + 1020 + 70);     /* Padding. */
         CHECK_INT(ask(&hdr), VHOST_OFFLOAD_PASSED_ON);
         CHECK_INT(mbuf->tso_segsz, cases[i / 2].segsz);
         CHECK_INT(!!(mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG),
                   cases[i / 2].segsz != 0);
         CHECK_INT(mbuf->l4_len, cases[i / 2].segsz ? 20 : 0);
         CHECK(mbuf->ol_flags & RTE_MBUF_F_TX_TCP_CKSUM);
+        CHECK_INT(mbuf->data_len, mbuf->pkt_len);
+        CHECK_INT(mbuf->pkt_len,
+                  l4 + 1020 + (cases[i / 2].segsz ? 0 : 70));
         check_parser();
     }
 }
