@@ -125,6 +125,12 @@ tests_test_vhost_LDFLAGS = \
 # The last one is for a coverage counter that Open vSwitch's netdev-dpdk has,
 # too: in a switch, a plugin's symbols are its own.
 
+# With the real librte_vhost.
+check_PROGRAMS += tests/test-librte-vhost
+tests_test_librte_vhost_SOURCES = tests/unit/librte-vhost-layout.c
+tests_test_librte_vhost_LDADD = $(tests_test_vhost_LDADD)
+tests_test_librte_vhost_LDFLAGS = -Wl,-z,muldefs
+
 # Of the switch without traffic: all that "make check" runs.
 TESTSUITE_AT += \
 	tests/unit/accelerator.at \

@@ -191,7 +191,7 @@ test_segmenter(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         { 1, 4, 3, 4 * 1000, 6, 1000 },         /* No remainder. */
         { 2, 6, 10, 65000 - 100, 0, 1400 },
         { 0, 6, 0, 1, 5, 1400 },
-        { 0, 4, 0, 65535 - 40, 0, 64 },
+        { 0, 4, 0, 65535 - 54, 0, 64 },
     };
     struct rte_mempool *mp;
 
