@@ -273,7 +273,7 @@ send_request(const struct shape *s)
 }
 
 #define BIT(FEATURE) (UINT64_C(1) << VIRTIO_NET_F_##FEATURE)
-#define ALL (BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6))
+#define ALL (BIT(MAC) | BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6))
 
 /* A guest gets what it has negotiated and the port's options permit, from now
  * on and without being disconnected. */
