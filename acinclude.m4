@@ -8,12 +8,14 @@ AC_DEFUN([NV_REQUIRE_TOOL],
    AS_VAR_IF([have_]AS_TR_SH([$1]), [no],
      [AC_MSG_ERROR([$1 is missing: install the Debian package $2])])])
 
-dnl NV_CHECK_DPDK(VERSION)
+dnl NV_CHECK_DPDK(FIRST, END)
 dnl
-dnl Looks for the shared libraries of DPDK, VERSION or later.
+dnl Looks for the shared libraries of DPDK, from version FIRST on and before
+dnl END: of later ones, it is not known how librte_vhost lays out messages
+dnl (VHOST_MESSAGE_SIZE in lib/vhost-compat.h), and they do not say.
 AC_DEFUN([NV_CHECK_DPDK],
-  [PKG_CHECK_MODULES([DPDK], [libdpdk >= $1], [],
-     [AC_MSG_ERROR([DPDK $1 or later is missing ($DPDK_PKG_ERRORS):
+  [PKG_CHECK_MODULES([DPDK], [libdpdk >= $1 libdpdk < $2], [],
+     [AC_MSG_ERROR([DPDK from $1 on and before $2 is missing ($DPDK_PKG_ERRORS):
 install the Debian package libdpdk-dev, or set PKG_CONFIG_PATH])])
 
    dnl The instruction set is the user's choice, in CFLAGS.  DPDK's headers are
@@ -50,8 +52,7 @@ AC_DEFUN([NV_CHECK_NUMA],
 
 dnl NV_CHECK_OVS_SOURCE
 dnl
-dnl Finds Open vSwitch's source and its version, for which there must be
-dnl patches.
+dnl Finds Open vSwitch's source, its version, and the patches that apply.
 AC_DEFUN([NV_CHECK_OVS_SOURCE],
   [AC_ARG_WITH([ovs-source],
      [AS_HELP_STRING([--with-ovs-source=DIR|TARBALL],
@@ -77,15 +78,27 @@ AC_DEFUN([NV_CHECK_OVS_SOURCE],
    AC_SUBST([OVS_VERSION_NUMBER],
      [$(AS_ECHO([$OVS_VERSION]) | awk -F. '{ print 100 * [$]1 + [$]2 }')])
    AC_MSG_RESULT([${OVS_VERSION:-none}])
-   nv_versions=$(cd "$srcdir/vswitchd-patches" && echo */series \
-                 | sed 's,/series,,g')
    AS_IF([test -z "$OVS_VERSION"],
      [AC_MSG_ERROR([$OVS_SOURCE is not the source of Open vSwitch:
 install the Debian package openvswitch-source, or say --with-ovs-source=DIR|TARBALL])],
      [test -e "$OVS_SOURCE/config.status"],
-     [AC_MSG_ERROR([$OVS_SOURCE has been configured: run "make distclean" there])],
-     [test ! -e "$srcdir/vswitchd-patches/$OVS_VERSION/series"],
-     [AC_MSG_ERROR([there are no patches for Open vSwitch $OVS_VERSION, only for $nv_versions])])])
+     [AC_MSG_ERROR([$OVS_SOURCE has been configured: run "make distclean" there])])
+
+   AC_MSG_CHECKING([for patches to Open vSwitch $OVS_VERSION])
+   AC_SUBST([OVS_PATCHES])
+   AS_IF([OVS_PATCHES=$("$srcdir/vswitchd-patches/choose" "$OVS_SOURCE" \
+                        "$OVS_VERSION" 2>conftest.err)],
+     [AC_MSG_RESULT([those for $OVS_PATCHES])
+      rm -f conftest.err],
+     [AC_MSG_RESULT([none])
+      nv_error=$(cat conftest.err)
+      rm -f conftest.err
+      AC_MSG_ERROR([$nv_error])])
+   AS_IF([test "$OVS_PATCHES" != "$OVS_VERSION"],
+     [nv_tested=$(cd "$srcdir/vswitchd-patches" && echo */series \
+                  | sed 's,/series,,g')
+      AC_MSG_WARN([Open vSwitch $OVS_VERSION gets the patches for $OVS_PATCHES, and the plugin was
+not tested with it.  Tested are: $nv_tested])])])
 
 dnl NV_ENABLE_WARNINGS
 AC_DEFUN([NV_ENABLE_WARNINGS],

@@ -152,7 +152,8 @@ netdev_vhost_send(struct netdev *netdev, int qid,
         .mtu = port->mtu,
     };
     atomic_read_relaxed(&port->tx_retries_max, &params.max_retries);
-    vhost_tx_burst(device, &device->txqs[target], &params, batch);
+    vhost_tx_burst(device, &device->txqs[target], &params, batch->packets,
+                   dp_packet_batch_size(batch));
     return 0;
 }
 

@@ -222,7 +222,9 @@ read_number(const char *directory, const char *name)
     uint64_t value = 0;
 
     if (stream) {
-        ignore(fscanf(stream, "%"SCNu64, &value));
+        if (fscanf(stream, "%"SCNu64, &value) != 1) {
+            value = 0;
+        }
         fclose(stream);
     }
     free(path);

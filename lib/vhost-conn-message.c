@@ -37,6 +37,9 @@ static char table_path[PATH_MAX];
  * credit?  Used by its event thread only. */
 static bool is_patient, has_taken;
 
+/* Were all messages readable?  Used by librte_vhost's event thread only. */
+static bool all_readable = true;
+
 /* For how long librte_vhost waits for the answer when it registers memory for
  * post-copy, in ms, unless the port has credit for more. */
 #define REGISTRATION_TIMEOUT (VHOST_PATIENCE_MIN / 2)
@@ -350,9 +353,15 @@ static enum rte_vhost_msg_result
 before_message_cb(int vid, void *message)
 {
     struct vhost_conn *conn = vhost_conn_lookup(vid);
+    struct vhost_message m = { .n_fds = 0 };
     const char *objection;
-    struct vhost_message m;
 
+    all_readable = all_readable && vhost_message_is_readable(message);
+    if (!all_readable) {
+        VLOG_ERR_RL(&rl, "a connection is closed, because librte_vhost's "
+                    "messages are not those that the plugin was built for");
+        return vhost_message_hang_up(message, &m);
+    }
     vhost_message_parse(message, &m);
     if (!conn) {
         /* The session is being closed, and the connection next. */
@@ -377,8 +386,8 @@ before_message_cb(int vid, void *message)
     }
     objection = objection_to_message(conn, &m);
     if (objection) {
-        VLOG_WARN_RL(&rl, "vHost Device '%s': refused %s: %s",
-                     conn->session->path, m.name, objection);
+        VLOG_WARN_RL(&rl, "vHost Device '%s': refused %s (%"PRIu32"): %s",
+                     conn->session->path, m.name, m.request, objection);
         return vhost_message_refuse(&m);
     }
     vhost_conversation_begin(&conn->conversation, &m);

@@ -12,11 +12,15 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
-#include <rte_vfio.h>
 
 #include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
+#include "vhost-compat.h"
+
+#if VHOST_HAS_VFIO
+#include <rte_vfio.h>
+#endif
 
 VLOG_DEFINE_THIS_MODULE(vhost_dma);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
@@ -28,6 +32,7 @@ enum access {
     ACCESS_VFIO,
     ACCESS_PHYSICAL,            /* By physical addresses. */
     ACCESS_OTHER,
+    ACCESS_UNTOLD,              /* By VFIO, which cannot be told. */
     N_ACCESSES
 };
 
@@ -36,6 +41,7 @@ static const char *const obstacles[N_ACCESSES] = {
     [ACCESS_UNKNOWN] = "a new DPDK port has not been checked yet",
     [ACCESS_PHYSICAL] = "a DPDK port is not behind an IOMMU",
     [ACCESS_OTHER] = "a DPDK port is not bound to VFIO",
+    [ACCESS_UNTOLD] = "this version of DPDK does not let VFIO be told",
 };
 
 static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
@@ -221,32 +227,41 @@ find_access(const char *name)
 {
     return (is_software(name) ? ACCESS_NONE
             : rte_eal_iova_mode() != RTE_IOVA_VA ? ACCESS_PHYSICAL
-            : is_vfio(name) ? ACCESS_VFIO
-            : ACCESS_OTHER);
+            : !is_vfio(name) ? ACCESS_OTHER
+            : VHOST_HAS_VFIO ? ACCESS_VFIO
+            : ACCESS_UNTOLD);
 }
 
-/* Returns 0 or a positive errno value. */
+/* Tells VFIO about 'part', or tells it to forget it.  Returns 0 or a positive
+ * errno value. */
 static int
-map_part(const struct iovec *part)
+tell_vfio(const struct iovec *part, bool map)
 {
+#if VHOST_HAS_VFIO
     uintptr_t start = (uintptr_t) part->iov_base;
+    int container = RTE_VFIO_DEFAULT_CONTAINER_FD;
+    int retval;
 
     rte_errno = 0;
-    return (!rte_vfio_container_dma_map(RTE_VFIO_DEFAULT_CONTAINER_FD, start,
-                                        start, part->iov_len) ? 0
-            : rte_errno ? rte_errno : EIO);
+    retval = (map ? rte_vfio_container_dma_map(container, start, start,
+                                               part->iov_len)
+              : rte_vfio_container_dma_unmap(container, start, start,
+                                             part->iov_len));
+    return !retval ? 0 : rte_errno ? rte_errno : EIO;
+#else
+    OVS_NOT_REACHED();          /* No port has ACCESS_VFIO. */
+#endif
 }
 
 static void
 unmap_parts(const struct vhost_dma_memory *memory, size_t n_parts)
 {
     for (size_t i = 0; i < n_parts; i++) {
-        uintptr_t start = (uintptr_t) memory->parts[i].iov_base;
+        int error = tell_vfio(&memory->parts[i], false);
 
-        if (rte_vfio_container_dma_unmap(RTE_VFIO_DEFAULT_CONTAINER_FD, start,
-                                         start, memory->parts[i].iov_len)) {
+        if (error) {
             VLOG_ERR_RL(&rl, "%s: cannot unmap guest memory from VFIO "
-                        "(%s)", memory->owner, rte_strerror(rte_errno));
+                        "(%s)", memory->owner, rte_strerror(error));
         }
     }
 }
@@ -256,7 +271,7 @@ static int
 map_parts(const struct vhost_dma_memory *memory)
 {
     for (size_t i = 0; i < memory->n_parts; i++) {
-        int error = map_part(&memory->parts[i]);
+        int error = tell_vfio(&memory->parts[i], true);
 
         if (error) {
             unmap_parts(memory, i);

@@ -5,7 +5,11 @@
 
 #include "vhost-features.h"
 
+#include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+#include <rte_vhost.h>
 
 #include "openvswitch/dynamic-string.h"
 #include "util.h"
@@ -119,3 +123,51 @@ const char *const vhost_protocol_features[VHOST_N_FEATURES] = {
     [16] = "status",
     [17] = "xen_mmap",
 };
+
+/* What librte_vhost offered when it was looked at last, in DPDK 22.11 to
+ * 25.11.  What it offers since then needs a look before guests get it: it may
+ * come with messages that change memory or rings, such as ADD_MEM_REG of
+ * "configure_mem_slots", which DPDK 26.07 offers. */
+const uint64_t vhost_supported_features = (
+    UINT64_C(1) << VIRTIO_NET_F_CSUM
+    | UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM
+    | UINT64_C(1) << VIRTIO_NET_F_MTU
+    | UINT64_C(1) << VIRTIO_NET_F_GSO
+    | UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO4
+    | UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO6
+    | UINT64_C(1) << VIRTIO_NET_F_GUEST_ECN
+    | UINT64_C(1) << VIRTIO_NET_F_GUEST_UFO
+    | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4
+    | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6
+    | UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
+    | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO
+    | UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF
+    | UINT64_C(1) << VIRTIO_NET_F_CTRL_VQ
+    | UINT64_C(1) << VIRTIO_NET_F_CTRL_RX
+    | UINT64_C(1) << VIRTIO_NET_F_GUEST_ANNOUNCE
+    | UINT64_C(1) << VIRTIO_NET_F_MQ
+    | UINT64_C(1) << VHOST_F_LOG_ALL
+    | UINT64_C(1) << VIRTIO_F_ANY_LAYOUT
+    | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC
+    | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX
+    | UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES
+    | UINT64_C(1) << VIRTIO_F_VERSION_1
+    | UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM
+    | UINT64_C(1) << VIRTIO_F_RING_PACKED
+    | UINT64_C(1) << VIRTIO_F_IN_ORDER);
+
+/* Bits 5 and 10 have other names in some releases of DPDK.
+ *
+ * Sessions of vhost-crypto, which it offers for network devices, too, are not
+ * here: their messages are for devices of another kind. */
+const uint64_t vhost_supported_protocol_features = (
+    UINT64_C(1) << VHOST_USER_PROTOCOL_F_MQ
+    | UINT64_C(1) << VHOST_USER_PROTOCOL_F_LOG_SHMFD
+    | UINT64_C(1) << VHOST_USER_PROTOCOL_F_RARP
+    | UINT64_C(1) << VHOST_USER_PROTOCOL_F_REPLY_ACK
+    | UINT64_C(1) << VHOST_USER_PROTOCOL_F_NET_MTU
+    | UINT64_C(1) << 5          /* BACKEND_REQ. */
+    | UINT64_C(1) << VHOST_USER_PROTOCOL_F_PAGEFAULT
+    | UINT64_C(1) << 10         /* BACKEND_SEND_FD. */
+    | UINT64_C(1) << VHOST_USER_PROTOCOL_F_HOST_NOTIFIER
+    | UINT64_C(1) << VHOST_USER_PROTOCOL_F_STATUS);

@@ -21,8 +21,10 @@
 #include "openvswitch/vlog.h"
 #include "ovs-atomic.h"
 #include "ovs-rcu.h"
+#include "ovs-thread.h"
 #include "packets.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-config.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_mempool);
@@ -36,10 +38,9 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
  * reassembly, packets to the controller, recirculation. */
 #define MBUFS_IN_DATAPATH 4096
 
-/* Mbufs in the per-thread cache of a pool; DPDK lets a cache grow to one and a
- * half times its size before it flushes. */
+/* The size of the per-thread cache of a pool, which may hold more: see
+ * max_cached(). */
 #define CACHE_SIZE RTE_MEMPOOL_CACHE_MAX_SIZE
-#define CACHE_MAX (CACHE_SIZE * 3 / 2)
 
 /* A shared pool is made for at least this many queues, so that ports that come
  * later fit in. */
@@ -227,6 +228,28 @@ vhost_mempool_rounded_mtu(int mtu)
            - MAX_FRAME_OVERHEAD;
 }
 
+/* Returns the number of mbufs that a cache of CACHE_SIZE may hold: DPDK knows,
+ * and has changed it. */
+static unsigned int
+max_cached(void)
+{
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+    static unsigned int max = sizeof ((struct rte_mempool_cache *) 0)->objs
+                              / sizeof(void *);
+
+    if (ovsthread_once_start(&once)) {
+        struct rte_mempool_cache *cache
+            = rte_mempool_cache_create(CACHE_SIZE, SOCKET_ID_ANY);
+
+        if (cache) {
+            max = VHOST_MEMPOOL_CACHE_MAX(cache);
+            rte_mempool_cache_free(cache);
+        }
+        ovsthread_once_done(&once);
+    }
+    return max;
+}
+
 /* Returns the number of mbufs for a pool that serves 'n_queues' queues: what
  * they, the datapath, the caches of the threads and the transmit rings of
  * physical ports may hold together. */
@@ -239,7 +262,7 @@ vhost_mempool_size(unsigned int n_queues)
 
     for (lcore = 0; lcore < RTE_MAX_LCORE; lcore++) {
         if (rte_eal_lcore_role(lcore) != ROLE_OFF) {
-            n += CACHE_MAX + NETDEV_MAX_BURST;
+            n += max_cached() + NETDEV_MAX_BURST;
         }
     }
     RTE_ETH_FOREACH_DEV (port) {

@@ -20,8 +20,9 @@
 /* What librte_vhost shows us (struct vhu_msg_context): three 32-bit numbers
  * (request, flags, size of the payload), the payload, in VHOST_MESSAGE_SIZE
  * bytes in all, and file descriptors.  It promises to other libraries that
- * handle messages, too, that this stays. */
+ * handle messages, too, that this stays.  DPDK 25.03 did not keep that. */
 #define FLAGS_OFFSET 4
+#define SIZE_OFFSET 8
 #define PAYLOAD_OFFSET 12
 #define FDS_OFFSET VHOST_MESSAGE_SIZE
 #define N_FDS_OFFSET (FDS_OFFSET + VHOST_MESSAGE_MAX_FDS * sizeof(int))
@@ -41,10 +42,11 @@ typedef const char *object_func(const struct vhost_conversation *,
 
 static object_func object_to_features, object_to_memory, object_to_log,
     object_to_size, object_to_base, object_to_postcopy, object_to_inflight,
-    object_to_translation;
+    object_to_translation, object_to_unknown;
 
-/* All requests that librte_vhost knows.  RESET_OWNER and GET_VRING_BASE stop
- * the device, which librte_vhost says before it does more. */
+/* All requests that librte_vhost knows, but for those of vhost-crypto.
+ * RESET_OWNER and GET_VRING_BASE stop the device, which librte_vhost says
+ * before it does more. */
 static const struct request {
     const char *name;           /* As in the specification. */
     enum vhost_scope scope;
@@ -84,6 +86,9 @@ static const struct request {
     REQUEST(POSTCOPY_END,          DEVICE, false),
     REQUEST(GET_INFLIGHT_FD,       NONE,   false, object_to_inflight),
     REQUEST(SET_INFLIGHT_FD,       NONE,   false, object_to_inflight),
+    REQUEST(GET_MAX_MEM_SLOTS,     NONE,   false, object_to_unknown),
+    REQUEST(ADD_MEM_REG,           DEVICE, false, object_to_unknown),
+    REQUEST(REM_MEM_REG,           DEVICE, false, object_to_unknown),
     REQUEST(SET_STATUS,            NONE,   false),
     REQUEST(GET_STATUS,            NONE,   false),
 #undef REQUEST
@@ -95,6 +100,7 @@ static const struct request {
 /* One that we do not know may change anything. */
 static const struct request unknown = {
     .name = "an unknown request", .scope = VHOST_SCOPE_DEVICE,
+    .object = object_to_unknown,
 };
 
 static const struct request *
@@ -102,6 +108,35 @@ find_request(uint32_t number)
 {
     return (number < ARRAY_SIZE(requests) && requests[number].name
             ? &requests[number] : &unknown);
+}
+
+/* Is 'message', before librte_vhost handles it, laid out as we expect?  The
+ * library has set those file descriptors to -1 that did not come.
+ *
+ * After a no, no other answer is to be believed.  If the library's messages
+ * were longer than we expect, a front end could write where we look for file
+ * descriptors, but only with a message that this calls too long. */
+bool
+vhost_message_is_readable(const void *message_)
+{
+    const char *message = message_;
+    int fds[VHOST_MESSAGE_MAX_FDS];
+    uint32_t size;
+    int n_fds;
+
+    memcpy(&size, message + SIZE_OFFSET, sizeof size);
+    memcpy(&n_fds, message + N_FDS_OFFSET, sizeof n_fds);
+    memcpy(fds, message + FDS_OFFSET, sizeof fds);
+    if (size > VHOST_MESSAGE_SIZE - PAYLOAD_OFFSET
+        || n_fds < 0 || n_fds > VHOST_MESSAGE_MAX_FDS) {
+        return false;
+    }
+    for (int i = 0; i < VHOST_MESSAGE_MAX_FDS; i++) {
+        if (i < n_fds ? fds[i] < 0 : fds[i] != -1) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Parses 'message' into '*m'.  librte_vhost's buffer is at least as long as
@@ -546,4 +581,12 @@ object_to_translation(const struct vhost_conversation *c,
                 && vhost_message_find_address(c->vid, m->iotlb.uaddr,
                                               &address))
             ? NULL : "it translates to what is not guest memory");
+}
+
+/* A later release may obey it, and change memory or rings that we use. */
+static const char *
+object_to_unknown(const struct vhost_conversation *c OVS_UNUSED,
+                  const struct vhost_message *m OVS_UNUSED)
+{
+    return "no feature that it belongs to was offered";
 }

@@ -56,6 +56,9 @@ enum vhost_request {
     VHOST_REQUEST_POSTCOPY_END = 30,
     VHOST_REQUEST_GET_INFLIGHT_FD = 31,
     VHOST_REQUEST_SET_INFLIGHT_FD = 32,
+    VHOST_REQUEST_GET_MAX_MEM_SLOTS = 36,
+    VHOST_REQUEST_ADD_MEM_REG = 37,
+    VHOST_REQUEST_REM_MEM_REG = 38,
     VHOST_REQUEST_SET_STATUS = 39,
     VHOST_REQUEST_GET_STATUS = 40,
 };
@@ -137,6 +140,7 @@ struct vhost_message_files {
  * bytes for each. */
 #define VHOST_MAX_RING_ENTRIES (VHOST_MAX_VRINGS * 1024)
 
+bool vhost_message_is_readable(const void *message);
 void vhost_message_parse(const void *message, struct vhost_message *);
 void vhost_message_range(const struct vhost_message *, unsigned int *first,
                          unsigned int *n);

@@ -72,6 +72,11 @@ vhost_offload_from_guest(const struct virtio_net_hdr *hdr, uint64_t features,
         mbuf->l4_len = request.segment_size ? h->l4_len : 0;
         mbuf->tso_segsz = request.segment_size;
         mbuf->ol_flags |= request.flags | h->l3_flag;
+        if (request.segment_size) {
+            /* Without padding, which Open vSwitch 4.0 takes off the length of
+             * the first segment. */
+            mbuf->data_len = mbuf->pkt_len = l4_offset(h) + h->l4_size;
+        }
     }
     return fate;
 }
@@ -197,8 +202,10 @@ vhost_offload_complete(struct rte_mbuf *mbuf)
 /* Finds the headers of the 'len' bytes at 'data' up to the L4 header, by the
  * same rules as miniflow_extract() of Open vSwitch with the default of
  * other_config:vlan-limit.  Returns false for a packet in which that finds no
- * L4 header, for fragments, and for IPv6 with extension headers, whose
- * checksums Open vSwitch would complete with the wrong protocol. */
+ * L4 header, for fragments, for IPv6 with extension headers, whose checksums
+ * Open vSwitch would complete with the wrong protocol, and for a header that
+ * has another version than its Ethernet type says, by which Open vSwitch would
+ * take IPv4 for IPv6. */
 static bool
 find_l3(const uint8_t *data, size_t len, struct headers *h)
 {
@@ -235,8 +242,9 @@ find_l3(const uint8_t *data, size_t len, struct headers *h)
         h->l4_size = total - h->l3_len;
         h->l4_proto = ip->next_proto_id;
         h->l3_flag = RTE_MBUF_F_TX_IPV4;
-        return (h->l3_len >= sizeof *ip && h->l3_len <= total && total <= size
-                && size - total <= UINT16_MAX
+        return (ip->version_ihl >> 4 == 4
+                && h->l3_len >= sizeof *ip && h->l3_len <= total
+                && total <= size && size - total <= UINT16_MAX
                 && !(ip->fragment_offset
                      & htons(RTE_IPV4_HDR_MF_FLAG
                              | RTE_IPV4_HDR_OFFSET_MASK)));
@@ -251,7 +259,8 @@ find_l3(const uint8_t *data, size_t len, struct headers *h)
         h->l4_size = ntohs(ip->payload_len);
         h->l4_proto = ip->proto;
         h->l3_flag = RTE_MBUF_F_TX_IPV6;
-        return h->l4_size <= size && size - h->l4_size <= UINT16_MAX;
+        return (*(const uint8_t *) ip >> 4 == 6
+                && h->l4_size <= size && size - h->l4_size <= UINT16_MAX);
     }
     return false;
 }

@@ -52,9 +52,9 @@ static void report_fault(struct vhost_queue *, const char *port,
 static uint16_t send_burst(struct vhost_device *, struct vhost_queue *,
                            const struct vhost_tx_params *, struct rte_mbuf **,
                            uint16_t n);
-static uint16_t prepare_batch(struct vhost_device *, struct vhost_queue *,
-                              const struct vhost_tx_params *,
-                              struct dp_packet_batch *, struct rte_mbuf **);
+static uint16_t prepare(struct vhost_device *, struct vhost_queue *,
+                        const struct vhost_tx_params *, struct dp_packet **,
+                        uint16_t n, struct rte_mbuf **);
 static void send_mbufs(struct vhost_device *, struct vhost_queue *,
                        const struct vhost_tx_params *, struct rte_mbuf **,
                        uint16_t n);
@@ -63,7 +63,7 @@ static void send_segments(struct vhost_device *, struct vhost_queue *,
                           const struct dp_packet *, uint64_t features);
 static struct rte_mbuf *copy_to_mbuf(struct rte_mempool *,
                                      const struct dp_packet *);
-static void copy_metadata(struct rte_mbuf *, const struct dp_packet *);
+static void copy_priority(struct rte_mbuf *, const struct dp_packet *);
 static bool prepare_offloads(const struct vhost_tx_params *,
                              struct dp_packet *);
 
@@ -131,24 +131,29 @@ vhost_rx_burst(struct vhost_device *device, struct vhost_queue *q,
     }
 
     batch->count = n;
-    dp_packet_batch_init_packet_fields(batch);
+    vhost_init_packets(batch);
     return 0;
 }
 
-/* Sends 'batch', which it takes over, to 'q' of 'device'.  Packets for which
- * the ring has no room are dropped. */
+/* Sends 'n' packets, which it takes over, to 'q' of 'device'.  Packets for
+ * which the ring has no room are dropped. */
 void
 vhost_tx_burst(struct vhost_device *device, struct vhost_queue *q,
                const struct vhost_tx_params *params,
-               struct dp_packet_batch *batch)
+               struct dp_packet **packets, size_t n)
 {
-    struct rte_mbuf *mbufs[NETDEV_MAX_BURST];
-    uint16_t n = prepare_batch(device, q, params, batch, mbufs);
+    /* Since Open vSwitch 4.0, a batch may have any number of packets. */
+    for (size_t i = 0; i < n; i += NETDEV_MAX_BURST) {
+        struct rte_mbuf *mbufs[NETDEV_MAX_BURST];
+        uint16_t n_mbufs = prepare(device, q, params, packets + i,
+                                   MIN(n - i, NETDEV_MAX_BURST), mbufs);
 
-    send_mbufs(device, q, params, mbufs, n);
+        send_mbufs(device, q, params, mbufs, n_mbufs);
+    }
 }
 
-/* Sends 'n' mbufs, which it takes over, to 'q' of 'device'. */
+/* Sends 'n' (at most NETDEV_MAX_BURST) mbufs, which it takes over, to 'q' of
+ * 'device'. */
 static void
 send_mbufs(struct vhost_device *device, struct vhost_queue *q,
            const struct vhost_tx_params *params, struct rte_mbuf **mbufs,
@@ -331,7 +336,7 @@ second_tag_len(const struct dp_packet *packet)
 static bool
 is_too_long(const struct dp_packet *packet, uint32_t max_len)
 {
-    return (!dp_packet_hwol_is_tso(packet)
+    return (!vhost_is_to_be_segmented(packet)
             && dp_packet_size(packet) > max_len + second_tag_len(packet));
 }
 
@@ -373,7 +378,7 @@ send_segments(struct vhost_device *device, struct vhost_queue *q,
                 s.size = s.offset;
                 break;
             }
-            copy_metadata(segment, packet);
+            copy_priority(segment, packet);
             if (!takes_offloads(features, segment)) {
                 vhost_offload_complete(segment);
             }
@@ -383,20 +388,20 @@ send_segments(struct vhost_device *device, struct vhost_queue *q,
     }
 }
 
-/* Moves the packets of 'batch' that may be sent to 'mbufs', as mbufs, and
+/* Moves those of the 'n' packets that may be sent to 'mbufs', as mbufs, and
  * returns their number.  Counts and frees the others.  Packets that have to be
  * cut into segments are sent, with those before them. */
 static uint16_t
-prepare_batch(struct vhost_device *device, struct vhost_queue *q,
-              const struct vhost_tx_params *params,
-              struct dp_packet_batch *batch, struct rte_mbuf **mbufs)
+prepare(struct vhost_device *device, struct vhost_queue *q,
+        const struct vhost_tx_params *params, struct dp_packet **packets,
+        uint16_t n, struct rte_mbuf **mbufs)
 {
     uint32_t max_len = params->mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
     unsigned int n_no_mbuf = 0, n_too_long = 0, n_invalid = 0;
-    struct dp_packet *packet;
-    uint16_t n = 0;
+    uint16_t n_mbufs = 0;
 
-    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
+    for (uint16_t i = 0; i < n; i++) {
+        struct dp_packet *packet = packets[i];
         struct rte_mbuf *mbuf = &packet->mbuf;
 
         if (OVS_UNLIKELY(dp_packet_size(packet) > max_len
@@ -408,7 +413,7 @@ prepare_batch(struct vhost_device *device, struct vhost_queue *q,
             dp_packet_delete(packet);
             continue;
         }
-        if (OVS_UNLIKELY(mbuf->ol_flags & VHOST_OFFLOAD_FLAGS)) {
+        if (OVS_UNLIKELY(vhost_has_request(packet))) {
             uint64_t features;
 
             if (!prepare_offloads(params, packet)) {
@@ -419,8 +424,8 @@ prepare_batch(struct vhost_device *device, struct vhost_queue *q,
             atomic_read_relaxed(&device->tx_features, &features);
             if (OVS_UNLIKELY(!takes_offloads(features, mbuf))) {
                 if (mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG) {
-                    send_mbufs(device, q, params, mbufs, n);
-                    n = 0;
+                    send_mbufs(device, q, params, mbufs, n_mbufs);
+                    n_mbufs = 0;
                     send_segments(device, q, params, packet, features);
                     dp_packet_delete(packet);
                     continue;
@@ -436,15 +441,15 @@ prepare_batch(struct vhost_device *device, struct vhost_queue *q,
                 continue;
             }
         }
-        mbufs[n++] = mbuf;
+        mbufs[n_mbufs++] = mbuf;
     }
 
-    if (OVS_UNLIKELY(n != dp_packet_batch_size(batch))) {
+    if (OVS_UNLIKELY(n_mbufs != n)) {
         vhost_count(params->counters, tx_mtu_exceeded_drops, n_too_long);
         vhost_count(params->counters, tx_no_mbuf_drops, n_no_mbuf);
         vhost_count(params->counters, tx_invalid_hwol_drops, n_invalid);
     }
-    return n;
+    return n_mbufs;
 }
 
 /* Returns a copy of 'packet' in mbufs of 'mp', a chain of them if it is longer
@@ -485,24 +490,18 @@ copy_to_mbuf(struct rte_mempool *mp, const struct dp_packet *packet)
                        & ~(RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT));
     head->tx_offload = packet->mbuf.tx_offload;
     head->packet_type = packet->mbuf.packet_type;
-    copy_metadata(head, packet);
+    copy_priority(head, packet);
     return head;
 }
 
-/* Gives 'mbuf', a copy of 'packet' or a part of it, what else the switch knows
- * of that: layer offsets and metadata. */
+/* Gives 'mbuf', a copy of 'packet' or a part of it, all that anyone asks for
+ * before it is sent: what chooses its QoS queue. */
 static void
-copy_metadata(struct rte_mbuf *mbuf, const struct dp_packet *packet)
+copy_priority(struct rte_mbuf *mbuf, const struct dp_packet *packet)
 {
     struct dp_packet *copy = CONTAINER_OF(mbuf, struct dp_packet, mbuf);
 
-    copy->packet_type = packet->packet_type;
-    copy->l2_pad_size = packet->l2_pad_size;
-    copy->l2_5_ofs = packet->l2_5_ofs;
-    copy->l3_ofs = packet->l3_ofs;
-    copy->l4_ofs = packet->l4_ofs;
-    copy->md = packet->md;
-    vhost_copy_packet_fields(copy, packet);
+    copy->md.skb_priority = packet->md.skb_priority;
 }
 
 /* Completes the offload request of 'packet' with the lengths of its headers.
@@ -516,10 +515,10 @@ prepare_offloads(const struct vhost_tx_params *params,
     const struct tcp_header *l4 = dp_packet_l4(packet);
 
     vhost_complete_tunneled(packet);
-    if (!(mbuf->ol_flags & VHOST_OFFLOAD_FLAGS)) {
+    if (!vhost_has_request(packet)) {
         return true;
     }
-    if (!l3 || !l4) {
+    if (!l3 || !l4 || !vhost_request_to_mbuf(packet, l3)) {
         VLOG_WARN_RL(&rl, "%s: packet with offload request but without %s "
                      "header, pkt len: %"PRIu32, params->port,
                      l3 ? "L4" : "L3", mbuf->pkt_len);

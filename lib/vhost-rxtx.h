@@ -16,9 +16,10 @@
  * than an mbuf's buffer (userspace-tso-enable) gets a buffer from DPDK's heap,
  * with rte_malloc(). */
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+struct dp_packet;
 struct dp_packet_batch;
 struct rte_mempool;
 struct vhost_counters;
@@ -49,7 +50,8 @@ int vhost_rx_burst(struct vhost_device *, struct vhost_queue *,
                    const struct vhost_rx_params *, struct dp_packet_batch *,
                    int *qfill);
 void vhost_tx_burst(struct vhost_device *, struct vhost_queue *,
-                    const struct vhost_tx_params *, struct dp_packet_batch *);
+                    const struct vhost_tx_params *, struct dp_packet **,
+                    size_t n);
 
 /* Frees all packets in 'batch' and counts them as dropped for lack of a guest
  * or a queue. */

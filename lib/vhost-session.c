@@ -23,6 +23,7 @@
 #include "vhost-conn.h"
 #include "vhost-device.h"
 #include "vhost-dma.h"
+#include "vhost-features.h"
 #include "vhost-guard.h"
 #include "vhost-session-private.h"
 #include "vhost-use.h"
@@ -472,6 +473,22 @@ keep_event_thread(void)
     }
 }
 
+/* Makes librte_vhost offer on the socket only what 'config' says, of what we
+ * know.  Stores the features of virtio among that in '*features'. */
+static int
+limit_features(const struct vhost_session_config *config, uint64_t *features)
+{
+    const char *path = config->path;
+    uint64_t protocol;
+
+    return (rte_vhost_driver_get_protocol_features(path, &protocol)
+            || rte_vhost_driver_set_protocol_features(
+                   path, protocol & vhost_supported_protocol_features)
+            || rte_vhost_driver_disable_features(
+                   path, unwanted_features(config) | ~vhost_supported_features)
+            || rte_vhost_driver_get_features(path, features) ? EIO : 0);
+}
+
 /* Makes librte_vhost listen on the socket, or connect to it, as 'config' says.
  * Stores the features that it offers in '*features'. */
 static int
@@ -499,9 +516,7 @@ start_driver(const struct vhost_session_config *config, uint64_t *features,
     if (rte_vhost_driver_callback_register(config->path,
                                            &vhost_conn_device_ops)) {
         step = "register callbacks for";
-    } else if (rte_vhost_driver_disable_features(config->path,
-                                                 unwanted_features(config))
-               || rte_vhost_driver_get_features(config->path, features)) {
+    } else if (limit_features(config, features)) {
         step = "set the features of";
     } else if (rte_vhost_driver_start(config->path)) {
         step = "start";

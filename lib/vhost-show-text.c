@@ -15,6 +15,7 @@
 #include "openvswitch/shash.h"
 #include "openvswitch/type-props.h"
 #include "util.h"
+#include "vhost-compat.h"
 
 /* Access to the tree.  The members are there: vhost-show.c puts them. */
 
@@ -51,13 +52,13 @@ get_number(const struct json *object, const char *name)
 static size_t
 count(const struct json *object, const char *name)
 {
-    return json_array(get(object, name))->n;
+    return json_array_size(get(object, name));
 }
 
 static const struct json *
 element(const struct json *object, const char *name, size_t i)
 {
-    return json_array(get(object, name))->elems[i];
+    return json_array_at(get(object, name), i);
 }
 
 /* What a number takes in 'buf' below. */

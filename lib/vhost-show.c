@@ -15,6 +15,7 @@
 #include "unixctl.h"
 #include "util.h"
 #include "vhost-advice.h"
+#include "vhost-compat.h"
 #include "vhost-device.h"
 #include "vhost-features.h"
 #include "vhost-mempool.h"
@@ -53,7 +54,7 @@ show_cb(struct unixctl_conn *conn, int argc, const char *argv[],
         goto out;
     }
     vhost_ports_for_each(name, add_port, ports);
-    n = json_array(ports)->n;
+    n = json_array_size(ports);
     if (name && !n) {
         ds_put_format(&text, "%s is not a vhost-user port", name);
         unixctl_command_reply_error(conn, ds_cstr(&text));
@@ -64,7 +65,7 @@ show_cb(struct unixctl_conn *conn, int argc, const char *argv[],
     }
     for (size_t i = 0; !as_json && i < n; i++) {
         ds_put_cstr(&text, i ? "\n" : "");
-        vhost_show_text(json_array(ports)->elems[i], &text);
+        vhost_show_text(json_array_at(ports, i), &text);
     }
     unixctl_command_reply(conn, ds_cstr(&text));
 

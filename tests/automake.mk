@@ -24,7 +24,7 @@ AUTOTEST = $(AUTOM4TE) --language=autotest -I . -I $(srcdir) -I openvswitch
 
 # Makes a suite of the first file that it depends on.
 make_suite = $(AM_V_GEN)$(AUTOTEST) -o $@.tmp $< && mv $@.tmp $@
-$(TESTSUITES): package.m4 $(TESTSUITE_AT) openvswitch/.built
+$(TESTSUITES): package.m4 tests/atlocal $(TESTSUITE_AT) openvswitch/.built
 
 if SANITIZERS
 wrapper_path = $(abs_srcdir)/tests/sanitized:

@@ -343,23 +343,43 @@ add_programs() {
 
 # fetch_kernel PACKAGE: unpacks it to the directory "kernel".
 fetch_kernel() {
-    local package
+    local package packages
     package=$(latest_kernel "$1")
     if [[ -z $package ]]; then
         update_package_lists
         package=$(latest_kernel "$1")
     fi
-    rm -rf kernel.tmp "$package"_*.deb
-    apt-get -q download "$package"
-    dpkg-deb -x "$package"_*.deb kernel.tmp
+    # Since Debian 14, its files are in packages that it depends on.
+    mapfile -t packages \
+        < <(depends_on "$package" 'linux-(base|binary|modules)-')
+    packages+=("$package")
+    rm -rf kernel.tmp linux-*.deb
+    apt-get -q download "${packages[@]}"
+    for package in "${packages[@]}"; do
+        dpkg-deb -x "$package"_*.deb kernel.tmp
+        rm "$package"_*.deb
+    done
     # Since Debian 13, modules are in /usr/lib.
     [[ -e kernel.tmp/lib ]] || ln -s usr/lib kernel.tmp/lib
-    rm "$package"_*.deb
+    # Since Debian 14, the kernel itself is, too.
+    if [[ ! -e kernel.tmp/boot ]]; then
+        mkdir kernel.tmp/boot
+        for package in kernel.tmp/lib/modules/*; do
+            cp "$package/vmlinuz" "kernel.tmp/boot/vmlinuz-${package##*/}"
+        done
+    fi
     mv kernel.tmp kernel
 }
 
 latest_kernel() {
-    apt-cache depends "$1" | awk '$1 == "Depends:" { print $2; exit }'
+    depends_on "$1" linux-image- | head -n 1
+}
+
+# depends_on PACKAGE PATTERN: the packages that it depends on whose names begin
+# like that.
+depends_on() {
+    apt-cache depends "$1" \
+        | awk -v pattern="^$2" '$1 == "Depends:" && $2 ~ pattern { print $2 }'
 }
 
 # Under KVM, or by emulation (QEMU's TCG).

@@ -90,7 +90,7 @@ check_l4_checksum(const struct dp_packet *p)
 {
     const struct ip_header *ip = dp_packet_l3(p);
     const struct ovs_16aligned_ip6_hdr *ip6 = dp_packet_l3(p);
-    bool is_ipv4 = (p->mbuf.ol_flags & RTE_MBUF_F_TX_IPV4) != 0;
+    bool is_ipv4 = IP_VER(ip->ip_ihl_ver) == 4;
     uint8_t proto = is_ipv4 ? ip->ip_proto : ip6->ip6_nxt;
     const void *l4 = dp_packet_l4(p);
     size_t size = dp_packet_l4_size(p);
@@ -125,6 +125,8 @@ parse(void)
 
     flow_extract(&packet, &flow);
     FUZZ_CHECK(dp_packet_l3(&packet) && dp_packet_l4(&packet));
+    FUZZ_CHECK(vhost_has_request(&packet)
+               && vhost_request_to_mbuf(&packet, dp_packet_l3(&packet)));
     FUZZ_CHECK((mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK)
                == (flow.nw_proto == IPPROTO_TCP ? RTE_MBUF_F_TX_TCP_CKSUM
                    : flow.nw_proto == IPPROTO_UDP ? RTE_MBUF_F_TX_UDP_CKSUM
@@ -136,41 +138,80 @@ parse(void)
     }
 }
 
+#if OVS_SINCE(3, 5)
+/* Checks that 'p' is complete, if the switch prepares it for a port that takes
+ * no offloads. */
+static void
+check_prepared(struct dp_packet *p)
+{
+    dp_packet_ol_send_prepare(p, 0);
+    check_l4_checksum(p);
+}
+
+/* The same for the segments in 'batch', the first of which may be 'packet'
+ * itself, and which have up to 'size' bytes.  Returns how many there are. */
+static int
+check_segments(struct dp_packet_batch *batch, uint16_t size)
+{
+    struct dp_packet *segment;
+
+    DP_PACKET_BATCH_FOR_EACH (i, segment, batch) {
+        FUZZ_CHECK(dp_packet_get_tcp_payload_length(segment) <= size);
+        check_prepared(segment);
+        if (segment != &packet) {
+            dp_packet_delete(segment);
+        }
+    }
+    return dp_packet_batch_size(batch);
+}
+
+/* Has the switch cut the packet into 'n' segments of up to 'size' bytes. */
+static void
+cut(int n, uint16_t size)
+{
+#if OVS_SINCE(4, 0)
+    struct dp_packet_batch batch;
+
+    dp_packet_batch_init_packet(&batch, &packet);
+    dp_packet_gso_batch(&batch);
+    FUZZ_CHECK(check_segments(&batch, size) == n);
+    dp_packet_batch_destroy(&batch);
+#else
+    int n_batches = DIV_ROUND_UP(n, NETDEV_MAX_BURST);
+    struct dp_packet_batch *batches = xmalloc(n_batches * sizeof *batches);
+    struct dp_packet_batch *next = batches;
+
+    for (int i = 0; i < n_batches; i++) {
+        dp_packet_batch_init(&batches[i]);
+    }
+    FUZZ_CHECK(dp_packet_gso(&packet, &next));
+    for (int i = 0; i < n_batches; i++) {
+        n -= check_segments(&batches[i], size);
+    }
+    FUZZ_CHECK(!n);
+    free(batches);
+#endif
+}
+
 /* The packet goes to a port that takes no offloads. */
 static void
 send_plain(void)
 {
-#if OVS_SINCE(3, 5)
-    if (mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG) {
-        uint16_t segsz = mbuf->tso_segsz;
+    if (vhost_is_to_be_segmented(&packet)) {
         int n = dp_packet_gso_nr_segs(&packet);
-        struct dp_packet_batch *batches, *next;
-        int n_batches = DIV_ROUND_UP(n, NETDEV_MAX_BURST);
-        struct dp_packet *segment;
 
         FUZZ_CHECK(n > 1 && n <= UINT16_MAX / VHOST_OFFLOAD_MIN_SEGMENT);
-        batches = next = xmalloc(n_batches * sizeof *batches);
-        for (int i = 0; i < n_batches; i++) {
-            dp_packet_batch_init(&batches[i]);
-        }
-        FUZZ_CHECK(dp_packet_gso(&packet, &next));
-        for (int i = 0; i < n_batches; i++) {
-            n -= dp_packet_batch_size(&batches[i]);
-            DP_PACKET_BATCH_FOR_EACH (j, segment, &batches[i]) {
-                FUZZ_CHECK(dp_packet_get_tcp_payload_length(segment) <= segsz);
-                dp_packet_ol_send_prepare(segment, 0);
-                check_l4_checksum(segment);
-            }
-            dp_packet_delete_batch(&batches[i], true);
-        }
-        FUZZ_CHECK(!n);
-        free(batches);
-        return;
+        cut(n, mbuf->tso_segsz);
+    } else {
+        check_prepared(&packet);
     }
-    dp_packet_ol_send_prepare(&packet, 0);
-    check_l4_checksum(&packet);
-#endif
 }
+#else
+static void
+send_plain(void)
+{
+}
+#endif
 
 /* The packet goes to another guest, which completes what it is asked for. */
 static void
@@ -200,6 +241,10 @@ send_to_guest(void)
 static void
 travel(unsigned int switches)
 {
+    struct dp_packet_batch batch;
+
+    dp_packet_batch_init_packet(&batch, &packet);
+    vhost_init_packets(&batch);
     parse();
     if (switches & POP_VLAN) {
         eth_pop_vlan(&packet);

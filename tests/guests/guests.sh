@@ -374,10 +374,10 @@ pmd_queues() {
 
 # Packets that each PMD thread has received.
 pmd_packets() {
-    appctl dpif-netdev/pmd-stats-show | awk '
+    appctl dpif-netdev/pmd-perf-show | awk '
         /^pmd thread/ { pmd = 1 }
         /^main thread/ { pmd = 0 }
-        pmd && /packets received:/ { print $3 }' | paste -sd' '
+        pmd && /Rx packets:/ { print $3 }' | paste -sd' '
 }
 
 # The switch dies.  What it leaves behind, sockets and hugepages, stays.

@@ -4,6 +4,8 @@ dist_noinst_SCRIPTS += \
 	tests/packaging/debian.sh \
 	tests/packaging/packages.sh
 EXTRA_DIST += tests/packaging/chroot.sh
+# In "make check".
+TESTSUITE_AT += tests/packaging/patches.at
 
 # The Debian packages, for this release or RELEASE.  Needs root, debootstrap,
 # 512 MiB of hugepages and Debian's mirror.  Builds all it needs by itself.

@@ -21,11 +21,15 @@ skip() {
 
 # make_chroot NAME: makes it in $run.
 make_chroot() {
-    local uri codename root=$run/$1
+    local uri codename script root=$run/$1
     read -r uri codename < <(debian_mirror)
     [[ -n ${codename-} ]] || die "apt has no lists of Debian's packages"
-    unshare --mount debootstrap --variant=minbase "${release:-$codename}" \
-        "$root" "$uri"
+    codename=${release:-$codename}
+    # A release that this machine's debootstrap does not know is like sid.
+    script=/usr/share/debootstrap/scripts/$codename
+    [[ -e $script ]] || script=${script%/*}/sid
+    unshare --mount debootstrap --variant=minbase "$codename" "$root" "$uri" \
+        "$script"
     # A proxy, perhaps.
     apt-config dump --format '%F "%v";%n' Acquire \
         > "$root/etc/apt/apt.conf.d/machine"

@@ -8,8 +8,8 @@
 
 set -euo pipefail
 
-# Of the suite's 25 tests, or 22 of 3.5, 15 need neither a physical port nor
-# scapy.
+# Of the suite's 25 tests, 22 of 3.5 or 28 of 4.0, 15 need neither a physical
+# port nor scapy.
 MIN_OK=15
 # Memory of the switch, and with it of one testpmd, in MiB of hugepages.
 SWITCH_MB=1024

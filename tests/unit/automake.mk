@@ -31,6 +31,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-netdev-vhost.c \
 	tests/unit/test-vhost-advice.c \
 	tests/unit/test-vhost-bucket.c \
+	tests/unit/test-vhost-compat.c \
 	tests/unit/test-vhost-config.c \
 	tests/unit/test-vhost-conn-message.c \
 	tests/unit/test-vhost-conn.c \
@@ -123,6 +124,12 @@ tests_test_vhost_LDFLAGS = \
 	-Wl,-z,muldefs
 # The last one is for a coverage counter that Open vSwitch's netdev-dpdk has,
 # too: in a switch, a plugin's symbols are its own.
+
+# With the real librte_vhost.
+check_PROGRAMS += tests/test-librte-vhost
+tests_test_librte_vhost_SOURCES = tests/unit/librte-vhost-layout.c
+tests_test_librte_vhost_LDADD = $(tests_test_vhost_LDADD)
+tests_test_librte_vhost_LDFLAGS = -Wl,-z,muldefs
 
 # Of the switch without traffic: all that "make check" runs.
 TESTSUITE_AT += \

@@ -78,6 +78,7 @@ struct stub_socket {
     bool started;
     bool busy;                  /* Is the event thread at it? */
     int fd;
+    uint64_t features, protocol_features;       /* That are offered. */
     const struct rte_vhost_device_ops *ops;
 };
 

@@ -93,6 +93,14 @@ rte_vhost_driver_register(const char *path, uint64_t flags)
     s->path = xstrdup(path);
     s->is_server = !(flags & RTE_VHOST_USER_CLIENT);
     s->fd = -1;
+    s->features = s->protocol_features = UINT64_MAX;
+    if (!(flags & RTE_VHOST_USER_IOMMU_SUPPORT)) {
+        s->features &= ~(UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM);
+    }
+    if (!(flags & RTE_VHOST_USER_POSTCOPY_SUPPORT)) {
+        s->protocol_features
+            &= ~(UINT64_C(1) << VHOST_USER_PROTOCOL_F_PAGEFAULT);
+    }
     stub_vhost.n_sockets += is_of_port(s);
     pthread_mutex_unlock(&stub_sockets_mutex);
     return 0;
@@ -121,7 +129,9 @@ rte_vhost_driver_disable_features(const char *path, uint64_t features)
 
     pthread_mutex_lock(&stub_sockets_mutex);
     s = stub_vhost.fail_disable_features ? NULL : stub_find_socket(path);
-    stub_vhost.disabled_features = features;
+    if (s) {
+        s->features &= ~features;
+    }
     pthread_mutex_unlock(&stub_sockets_mutex);
     return s ? 0 : -1;
 }
@@ -129,16 +139,43 @@ rte_vhost_driver_disable_features(const char *path, uint64_t features)
 int
 rte_vhost_driver_get_features(const char *path, uint64_t *features)
 {
-    uint64_t unsupported = stub_vhost.disabled_features;
     struct stub_socket *s;
 
     pthread_mutex_lock(&stub_sockets_mutex);
     s = stub_find_socket(path);
-    pthread_mutex_unlock(&stub_sockets_mutex);
-    if (!(stub_vhost.flags & RTE_VHOST_USER_IOMMU_SUPPORT)) {
-        unsupported |= UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM;
+    if (s) {
+        *features = s->features;
     }
-    *features = ~unsupported;
+    pthread_mutex_unlock(&stub_sockets_mutex);
+    return s ? 0 : -1;
+}
+
+int
+rte_vhost_driver_set_protocol_features(const char *path, uint64_t features)
+{
+    struct stub_socket *s;
+
+    pthread_mutex_lock(&stub_sockets_mutex);
+    s = (stub_vhost.fail_set_protocol_features ? NULL
+         : stub_find_socket(path));
+    if (s) {
+        s->protocol_features = features;
+    }
+    pthread_mutex_unlock(&stub_sockets_mutex);
+    return s ? 0 : -1;
+}
+
+int
+rte_vhost_driver_get_protocol_features(const char *path, uint64_t *features)
+{
+    struct stub_socket *s;
+
+    pthread_mutex_lock(&stub_sockets_mutex);
+    s = stub_find_socket(path);
+    if (s) {
+        *features = s->protocol_features;
+    }
+    pthread_mutex_unlock(&stub_sockets_mutex);
     return s ? 0 : -1;
 }
 
@@ -150,6 +187,10 @@ rte_vhost_driver_start(const char *path)
 
     pthread_mutex_lock(&stub_sockets_mutex);
     s = stub_vhost.fail_start ? NULL : stub_find_socket(path);
+    if (s) {
+        stub_vhost.features = s->features;
+        stub_vhost.protocol_features = s->protocol_features;
+    }
     pthread_mutex_unlock(&stub_sockets_mutex);
     if (!s) {
         return -1;

@@ -26,6 +26,8 @@
  *     - A device's number is free for the next connection once the device is
  *       gone.
  *
+ * The library offers all features that there are, and some more.
+ *
  * A server socket really is bound, so that its file has an owner and
  * permissions, but nothing ever connects to it. */
 
@@ -40,6 +42,7 @@ struct stub_vhost {
     bool fail_register;
     bool fail_callback_register;
     bool fail_disable_features;
+    bool fail_set_protocol_features;
     bool fail_start;
     bool fail_stats;                    /* Cannot tell any statistics. */
 
@@ -57,7 +60,8 @@ struct stub_vhost {
     unsigned int n_suppressions;        /* Notifications switched off. */
     uint64_t n_logged;                  /* Bytes that were written to. */
     uint64_t flags;                     /* Of the last registration. */
-    uint64_t disabled_features;         /* Of the last socket. */
+    uint64_t features;                  /* Offered on the last socket. */
+    uint64_t protocol_features;         /* Likewise. */
 
     const struct rte_vhost_device_ops *ops;
 

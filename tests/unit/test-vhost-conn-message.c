@@ -4,6 +4,9 @@
 #include <config.h>
 #undef NDEBUG
 
+#include <fcntl.h>
+#include <string.h>
+
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -16,9 +19,38 @@
 #include "stub-rte-vhost.h"
 #include "test-vhost.h"
 #include "util.h"
+#include "vhost-compat.h"
+#include "vhost-conn.h"
 #include "vhost-device.h"
 #include "vhost-message.h"
 #include "vhost-session.h"
+
+/* Messages of another librte_vhost are not acted upon: what seem to be file
+ * descriptors stay open. */
+static void
+test_layout(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    /* GET_FEATURES, and file descriptor 0. */
+    union {
+        uint32_t words[512];
+        char bytes[2048];
+    } message = { .words = { VHOST_REQUEST_GET_FEATURES, 9 } };
+
+    CHECK_INT(vhost_conn_message_ops.pre_msg_handle(0, &message),
+              RTE_VHOST_MSG_RESULT_ERR);
+    CHECK_INT(message.words[1], 1);
+    CHECK_LOGGED("messages are not those that the plugin was built for");
+    CHECK(fcntl(0, F_GETFD) >= 0);
+
+    /* From then on, they are not even if one looks right. */
+    memset(message.bytes + VHOST_MESSAGE_SIZE, -1,
+           VHOST_MESSAGE_MAX_FDS * sizeof(int));
+    CHECK(vhost_message_is_readable(&message));
+    CHECK_INT(vhost_conn_message_ops.pre_msg_handle(0, &message),
+              RTE_VHOST_MSG_RESULT_ERR);
+}
+VHOST_TEST(test_layout, "conn-message-layout",
+           "connections: messages of another library", 0);
 
 /* The guest's memory is mapped, and shown to devices, only if its packets can
  * stay there. */
@@ -222,6 +254,7 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     const char *inflight = "there is no memory for buffers in flight";
     const uint64_t log[] = { 4096, 0 }, shifted_log[] = { 4096, 8 };
     const uint64_t buffers[] = { 4096, 0, 2 };
+    const uint64_t region[] = { 0, 0x100000, 4096, 0x4000, 0 };
     const uint64_t mq = UINT64_C(1) << VIRTIO_NET_F_MQ;
     struct vhost_session *session = open_session("s0");
     int vid = guest_connect(path_of("s0"));
@@ -243,6 +276,12 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                       sizeof buffers, inflight);
         check_message(vid, VHOST_REQUEST_SET_INFLIGHT_FD, buffers,
                       sizeof buffers, inflight);
+        check_message(vid, VHOST_REQUEST_ADD_MEM_REG, region, sizeof region,
+                      "ADD_MEM_REG (37): no feature that it belongs to");
+        check_message(vid, VHOST_REQUEST_REM_MEM_REG, region, sizeof region,
+                      "REM_MEM_REG (38): no feature that it belongs to");
+        check_message(vid, 42, region, sizeof region,
+                      "an unknown request (42): no feature that it belongs");
         guest_start(vid, 1);
     }
 

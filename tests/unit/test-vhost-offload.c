@@ -312,6 +312,24 @@ test_completed(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         }
     }
 
+    /* Versions that are not what the Ethernet type says. */
+    for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+        for (unsigned int version = 0; version < 16; version++) {
+            make(&untagged, ipv6, IPPROTO_TCP, 100);
+            data()[l3] = version << 4 | (ipv6 ? 0 : 5);
+            hdr = checksum_request(16);
+            if (version == (ipv6 ? 6 : 4)) {
+                CHECK_INT(ask(&hdr), VHOST_OFFLOAD_PASSED_ON);
+            } else {
+                check_completed(&hdr);
+                make(&untagged, ipv6, IPPROTO_TCP, 100);
+                data()[l3] = version << 4 | (ipv6 ? 0 : 5);
+                hdr = segment_request(ipv6, 64);
+                CHECK_INT(ask(&hdr), VHOST_OFFLOAD_INVALID);
+            }
+        }
+    }
+
     /* Other protocols. */
     make(&untagged, false, IPPROTO_UDP, 100);
     hdr = checksum_request(16);
@@ -478,12 +496,16 @@ test_segments(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
         make(&dot1q, i & 1, IPPROTO_TCP, 1020);
         hdr = segment_request(i & 1, cases[i / 2].asked_for);
+        set_length(l4 + 1020 + 70);     /* Padding. */
         CHECK_INT(ask(&hdr), VHOST_OFFLOAD_PASSED_ON);
         CHECK_INT(mbuf->tso_segsz, cases[i / 2].segsz);
         CHECK_INT(!!(mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG),
                   cases[i / 2].segsz != 0);
         CHECK_INT(mbuf->l4_len, cases[i / 2].segsz ? 20 : 0);
         CHECK(mbuf->ol_flags & RTE_MBUF_F_TX_TCP_CKSUM);
+        CHECK_INT(mbuf->data_len, mbuf->pkt_len);
+        CHECK_INT(mbuf->pkt_len,
+                  l4 + 1020 + (cases[i / 2].segsz ? 0 : 70));
         check_parser();
     }
 }

@@ -77,8 +77,7 @@ test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     for (int i = 0; i < 2; i++) {
         packet = i ? make_packet(200) : make_mbuf(200);
         set_layers(packet, 166, 5);
-        dp_packet_hwol_set_tx_ipv4(packet);
-        dp_packet_hwol_set_csum_tcp(packet);
+        request_offloads(packet, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM);
         send_packet(packet);
         got = guest_receive(vid, 0);
         CHECK(got);
@@ -93,8 +92,7 @@ test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     /* Segmentation, of a packet that is longer than the MTU. */
     packet = make_packet(6000);
     set_layers(packet, 6000 - 34, 8);
-    dp_packet_hwol_set_tx_ipv4(packet);
-    dp_packet_hwol_set_tcp_seg(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_SEG);
     send_packet(packet);
     got = guest_receive(vid, 0);
     CHECK(got);
@@ -109,8 +107,7 @@ test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_packet_free(got);
     packet = make_mbuf(1000);
     set_layers(packet, 1000 - 34, 5);
-    dp_packet_hwol_set_tx_ipv6(packet);
-    dp_packet_hwol_set_tcp_seg(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_TCP_SEG);
     send_packet(packet);
     got = guest_receive(vid, 0);
     CHECK(!(got->ol_flags & RTE_MBUF_F_TX_IP_CKSUM));
@@ -118,29 +115,29 @@ test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     /* Requests that make no sense. */
     packet = make_mbuf(100);
-    dp_packet_hwol_set_csum_udp(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_UDP_CKSUM);
     check_invalid(packet, "without L3 header");
     packet = make_mbuf(100);
     dp_packet_set_l3(packet, (char *) dp_packet_data(packet) + 14);
-    dp_packet_hwol_set_csum_sctp(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_SCTP_CKSUM);
     check_invalid(packet, "without L4 header");
     packet = make_mbuf(100);
     set_layers(packet, 66, 4);
-    dp_packet_hwol_set_tcp_seg(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_TCP_SEG);
     check_invalid(packet, "headers of 36 bytes for an MTU of 1500");
 
     /* A TCP header that is not wholly there. */
     packet = make_mbuf(54);
     set_layers(packet, 19, 5);
-    dp_packet_hwol_set_tcp_seg(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_TCP_SEG);
     check_invalid(packet, "vhu0: segmentation request");
     packet = make_mbuf(200);
     set_layers(packet, 59, 15);
-    dp_packet_hwol_set_tcp_seg(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_TCP_SEG);
     check_invalid(packet, "vhu0: segmentation request");
     packet = make_mbuf(200);
     set_layers(packet, 60, 15);
-    dp_packet_hwol_set_tcp_seg(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_TCP_SEG);
     send_packet(packet);
     guest_packet_free(guest_receive(vid, 0));
 
@@ -149,7 +146,7 @@ test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(reconfigure(netdev));
     packet = make_mbuf(200);
     set_layers(packet, 166, 12);
-    dp_packet_hwol_set_tcp_seg(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_TCP_SEG);
     check_invalid(packet, "headers of 68 bytes for an MTU of 68");
 
     /* Nothing of it costs other packets of a batch anything. */
@@ -157,7 +154,7 @@ test_offloads(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     dp_packet_batch_init(&batch);
     packet = make_mbuf(60);
-    dp_packet_hwol_set_csum_udp(packet);
+    request_offloads(packet, RTE_MBUF_F_TX_UDP_CKSUM);
     dp_packet_batch_add(&batch, packet);
     dp_packet_batch_add(&batch, make_mbuf(60));
     CHECK_INT(netdev_send(netdev, 0, &batch, true), 0);
@@ -169,9 +166,9 @@ VHOST_TEST(test_offloads, "rxtx-offloads", "packets: offloads", TEST_DPDK);
 /* What is in the place of a checksum before it is computed. */
 #define PARTIAL_CSUM ((OVS_FORCE ovs_be16) 0x1234)
 
-/* A packet of UDP over IPv4 whose checksum is left to the port. */
+/* A packet of UDP over IPv4 that asks for 'flags'. */
 static struct dp_packet *
-make_udp_request(void)
+make_udp_request(uint64_t flags)
 {
     struct dp_packet *packet = make_mbuf(100);
     struct ip_header *ip;
@@ -187,7 +184,7 @@ make_udp_request(void)
     udp = dp_packet_l4(packet);
     udp->udp_len = htons(66);
     udp->udp_csum = PARTIAL_CSUM;
-    packet->mbuf.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
+    request_offloads(packet, RTE_MBUF_F_TX_IPV4 | flags);
     return packet;
 }
 
@@ -200,7 +197,7 @@ is_left_to_guest(void)
     struct guest_packet *got;
     bool left;
 
-    send_packet(make_udp_request());
+    send_packet(make_udp_request(RTE_MBUF_F_TX_UDP_CKSUM));
     got = guest_receive(vid, 0);
     CHECK(got);
     udp = (const struct udp_header *) &got->data[34];
@@ -239,10 +236,7 @@ test_offloads_by_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(is_left_to_guest());
 
     /* IPv4's checksum alone. */
-    packet = make_udp_request();
-    packet->mbuf.ol_flags &= ~RTE_MBUF_F_TX_UDP_CKSUM;
-    packet->mbuf.ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
-    send_packet(packet);
+    send_packet(make_udp_request(RTE_MBUF_F_TX_IP_CKSUM));
     got = guest_receive(vid, 0);
     CHECK(got->ol_flags & RTE_MBUF_F_TX_IP_CKSUM);
     CHECK_INT(got->l2_len, 14);
@@ -267,8 +261,8 @@ test_offloads_by_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     for (int i = 0; i < 2; i++) {
         packet = i ? make_packet(6000) : make_mbuf(1000);
         set_layers(packet, dp_packet_size(packet) - 34, 5);
-        packet->mbuf.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_SEG;
         packet->mbuf.tso_segsz = i ? 700 : 2000;
+        request_offloads(packet, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_SEG);
         send_packet(packet);
         got = guest_receive(vid, 0);
         CHECK_INT(got->tso_segsz, i ? 700 : 1460);
@@ -277,11 +271,16 @@ test_offloads_by_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
 #if OVS_SINCE(3, 3)
     /* Inside of a tunnel, checksums are completed. */
-    packet = make_udp_request();
+    packet = make_udp_request(RTE_MBUF_F_TX_UDP_CKSUM);
     packet->inner_l3_ofs = packet->l3_ofs;
     packet->inner_l4_ofs = packet->l4_ofs;
+#if OVS_SINCE(3, 6)
+    packet->offloads <<= DP_PACKET_OL_SHIFT_COUNT;
+    dp_packet_tunnel_set_vxlan(packet);
+#else
     packet->mbuf.ol_flags |= (RTE_MBUF_F_TX_TUNNEL_VXLAN
                               | RTE_MBUF_F_TX_OUTER_IPV4);
+#endif
     send_packet(packet);
     got = guest_receive(vid, 0);
     CHECK_INT(got->ol_flags & RTE_MBUF_F_TX_L4_MASK, 0);

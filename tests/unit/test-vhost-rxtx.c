@@ -17,6 +17,7 @@
 #include "dp-packet.h"
 #include "netdev-provider.h"
 #include "ovs-atomic.h"
+#include "ovs-rcu.h"
 #include "packets.h"
 #include "rxtx-fixture.h"
 #include "smap.h"
@@ -27,6 +28,7 @@
 #include "vhost-device.h"
 #include "vhost-mempool.h"
 #include "vhost-port.h"
+#include "vhost-rxtx.h"
 #include "vhost-session.h"
 
 static void
@@ -342,6 +344,98 @@ test_retries(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     finish_port();
 }
 VHOST_TEST(test_retries, "rxtx-retries", "packets: retries", TEST_DPDK);
+
+/* Sends 'n' packets at once, more than a batch has before Open vSwitch 4.0.
+ * Those whose number is a multiple of 'n_long' are too long for the MTU; every
+ * other one has to be copied. */
+static void
+send_at_once(int n, int n_long)
+{
+    struct dp_packet **packets = xmalloc(n * sizeof *packets);
+    struct vhost_device *device = vhost_session_device(port->session);
+    const struct vhost_tx_params params = {
+        .mp = port->mp,
+        .qos = ovsrcu_get(struct vhost_qos *, &port->qos),
+        .counters = &port->counters,
+        .port = port->up.name,
+        .mtu = port->mtu,
+    };
+
+    for (int i = 0; i < n; i++) {
+        size_t size = n_long && !(i % n_long) ? 2000 : 1014;
+
+        packets[i] = i % 2 ? make_mbuf(size) : make_packet(size);
+        memcpy(dp_packet_data(packets[i]), &i, sizeof i);
+    }
+    vhost_tx_burst(device, &device->txqs[0], &params, packets, n);
+    free(packets);
+}
+
+/* Checks that the guest got, of 'n' packets, the first 'n_passed' that are not
+ * too long, in order. */
+static void
+check_got(int n, int n_long, int n_passed)
+{
+    for (int i = 0; i < n && n_passed; i++) {
+        struct guest_packet *got;
+
+        if (n_long && !(i % n_long)) {
+            continue;
+        }
+        got = guest_receive(vid, 0);
+        CHECK(got);
+        CHECK_INT(got->size, 1014);
+        CHECK(!memcmp(got->data, &i, sizeof i));
+        guest_packet_free(got);
+        n_passed--;
+    }
+    CHECK(!n_passed && !guest_receive(vid, 0));
+}
+
+static void
+test_large_batches(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    static const int sizes[] = { 0, 1, 31, 32, 33, 64, 65, 100, 4096 };
+    struct smap details = SMAP_INITIALIZER(&details);
+    long long int n_long = 0, n_policed = 0;
+
+    start_port(1, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        int n = sizes[i];
+
+        send_at_once(n, 0);
+        check_got(n, 0, n);
+        send_at_once(n, 3);
+        check_got(n, 3, n - DIV_ROUND_UP(n, 3));
+        n_long += DIV_ROUND_UP(n, 3);
+    }
+    CHECK_INT(counter_of(netdev, "ovs_tx_mtu_exceeded_drops"), n_long);
+    CHECK_INT(counter_of(netdev, "ovs_tx_failure_drops"), 0);
+
+    /* The policer drops what exceeds fifty packets. */
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        int n = sizes[i];
+
+        smap_replace(&details, "cir", i % 2 ? "1" : "2");
+        smap_replace(&details, "cbs", "50000");
+        CHECK_INT(netdev_set_qos(netdev, "egress-policer", &details), 0);
+        send_at_once(n, 0);
+        check_got(n, 0, MIN(n, 50));
+        n_policed += n - MIN(n, 50);
+    }
+    CHECK_INT(counter_of(netdev, "ovs_tx_qos_drops"), n_policed);
+    CHECK_INT(netdev_set_qos(netdev, "", &details), 0);
+
+    /* The ring takes seventy. */
+    guest_set_room(vid, 0, 70);
+    send_at_once(100, 0);
+    check_got(100, 0, 70);
+    CHECK_INT(counter_of(netdev, "ovs_tx_failure_drops"), 30);
+    smap_destroy(&details);
+    finish_port();
+}
+VHOST_TEST(test_large_batches, "rxtx-large-batches",
+           "packets: batches of any size", TEST_DPDK);
 
 static void
 test_send_qos(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)

@@ -19,6 +19,7 @@
 #include "test-vhost.h"
 #include "unixctl.h"
 #include "util.h"
+#include "vhost-compat.h"
 
 /* "ovs-appctl netdev-vhost/show", without a server or a client: the linker
  * replaces the functions below (see tests/unit/automake.mk). */
@@ -108,14 +109,14 @@ element(const struct json *json, const char *name, size_t i)
 {
     const struct json *array = member(json, name);
 
-    CHECK(i < json_array(array)->n);
-    return json_array(array)->elems[i];
+    CHECK(i < json_array_size(array));
+    return json_array_at(array, i);
 }
 
 static size_t
 n_elements(const struct json *json, const char *name)
 {
-    return json_array(member(json, name))->n;
+    return json_array_size(member(json, name));
 }
 
 static void

@@ -26,10 +26,12 @@
 #include "netdev-vhost.h"
 #include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
+#include "packets.h"
 #include "smap.h"
 #include "stub-memory.h"
 #include "stub-rte-vhost.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-config.h"
 #include "vhost-mempool.h"
 
@@ -411,6 +413,30 @@ make_packet(size_t size)
     }
     pkt_metadata_init(&packet->md, 0);
     return packet;
+}
+
+void
+request_offloads(struct dp_packet *packet, uint64_t flags)
+{
+    struct ip_header *ip = dp_packet_l3(packet);
+
+    if (ip) {
+        ip->ip_ihl_ver = IP_IHL_VER(IP_IHL(ip->ip_ihl_ver),
+                                    flags & RTE_MBUF_F_TX_IPV6 ? 6 : 4);
+    }
+    packet->mbuf.ol_flags |= flags;
+#if OVS_SINCE(3, 6)
+    if (flags & RTE_MBUF_F_TX_TCP_SEG) {
+        packet->mbuf.ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+        if (!dp_packet_get_tso_segsz(packet)) {
+            dp_packet_set_tso_segsz(packet, UINT16_MAX);
+        }
+    }
+    if (flags & RTE_MBUF_F_TX_IP_CKSUM) {
+        dp_packet_ip_checksum_set_partial(packet);
+    }
+    vhost_request_to_packet(packet);
+#endif
 }
 
 /* Returns how often a guest's memory is mapped. */

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "openvswitch/compiler.h"
 
@@ -108,5 +109,9 @@ void check_sessions_closed(void);
 
 /* Packets. */
 struct dp_packet *make_packet(size_t size);
+
+/* Has 'packet' ask for 'flags', of an mbuf, as the switch does.  If its L3
+ * header is known, that gets the IP version that they say. */
+void request_offloads(struct dp_packet *packet, uint64_t flags);
 
 #endif /* test-vhost.h */
