@@ -55,6 +55,7 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-placement.h \
 	lib/vhost-policer.c \
 	lib/vhost-policer.h \
+	lib/vhost-port-options.c \
 	lib/vhost-port-qos.c \
 	lib/vhost-port-status.c \
 	lib/vhost-port.c \
@@ -81,6 +82,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-supply.h \
 	lib/vhost-tally.c \
 	lib/vhost-tally.h \
+	lib/vhost-vduse.c \
+	lib/vhost-vduse.h \
 	lib/vhost-zerocopy.c \
 	lib/vhost-zerocopy.h \
 	lib/virtq-packed.c \

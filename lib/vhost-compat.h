@@ -16,6 +16,7 @@
 #include <linux/virtio_net.h>
 #include <rte_mbuf.h>
 #include <rte_version.h>
+#include <rte_vhost.h>
 
 #include "dp-packet.h"
 #include "netdev-provider.h"
@@ -131,6 +132,22 @@ vhost_copy_packet_fields(struct dp_packet *dst, const struct dp_packet *src)
 /* Since 24.11.8 at the latest, librte_vhost does not map more of anything than
  * its size says.  Before, it did, for example of devices that have none. */
 #define VHOST_COMPARES_FILE_SIZE (RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0))
+
+/* librte_vhost has VDUSE devices since 23.07, and finds them again after a
+ * restart since 24.11. */
+#define VHOST_HAS_VDUSE (RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0))
+
+/* Sets the number of queue pairs of the VDUSE device at 'path'. */
+static inline int
+vhost_set_queue_pairs(const char *path OVS_UNUSED,
+                      unsigned int n_queue_pairs OVS_UNUSED)
+{
+#if VHOST_HAS_VDUSE
+    return rte_vhost_driver_set_max_queue_num(path, n_queue_pairs);
+#else
+    return 0;
+#endif
+}
 
 /* Bytes of a message that librte_vhost shows us, with the largest payload that
  * it knows (sizeof(VhostUserMsg)). */

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=dash
+#
+# Shell functions of the VDUSE tests, beside those of system.sh.
+#
+# The tests have a virtual machine for themselves, in which the kernel has the
+# modules vduse and virtio_vdpa.  A guest is a network namespace with the
+# kernel's own virtio-net device.
+
+# Under emulation all of it is slow.
+: "${VHOST_PATIENCE:=4}"
+
+# Fails, with the reason on stdout, if these tests cannot run here.
+can_run_vduse() {
+    local tool
+    test -d /run/lab || { echo "needs DPDK 24.11"; return 1; }
+    test -e /dev/vduse/control ||
+        { echo "needs a kernel with VDUSE"; return 1; }
+    for tool in ethtool ip ping vdpa; do
+        command -v $tool > /dev/null || { echo "needs $tool"; return 1; }
+    done
+}
+
+# add_device PORT [KEY=VALUE...]: a port with a device of its name.
+add_device() {
+    local name=$1
+    shift
+    ovs-vsctl add-port br0 "$name" -- set Interface "$name" \
+        type=dpdkvhostuserclient \
+        options:vhost-server-path="/dev/vduse/$name" "$@"
+}
+
+# add_driver PORT ADDRESS: puts its device on the vDPA bus, where the kernel's
+# driver takes it, and the driver's eth0 in a namespace of the port's name.
+add_driver() {
+    local net
+    vdpa dev add name "$1" mgmtdev vduse || return 1
+    test -e "/run/netns/$1" ||
+        { ip netns add "$1" && on_exit "ip netns del $1"; } || return 1
+    wait_until 10 has_net "$1" || return 1
+    net=$(echo "/sys/bus/vdpa/devices/$1"/virtio*/net/*)
+    ip link set "${net##*/}" netns "$1" name eth0 &&
+        ip -n "$1" address add "$2/24" dev eth0 &&
+        ip -n "$1" link set eth0 up
+}
+
+has_net() {         # PORT
+    test -n "$(ls "/sys/bus/vdpa/devices/$1"/virtio*/net 2> /dev/null)"
+}
+
+del_driver() {      # PORT
+    vdpa dev del "$1"
+}
+
+# pings PORT ADDRESS [N]: all of N pings are answered.
+pings() {
+    ip netns exec "$1" ping -q -c "${3:-3}" -i 0.2 -W 10 "$2" > ping.log 2>&1
+    cat ping.log
+    grep -q ' 0% packet loss' ping.log
+}
+
+# The switch ends at once, and another one starts on the same database.
+kill_and_restart() {
+    kill -9 "$(cat vswitchd.pid)" &&
+        wait_until 10 is_gone "$(cat vswitchd.pid)" &&
+        start_vswitchd
+}
+
+# has_error PORT TEXT: in its status?
+has_error() {
+    status "$1" config_error > error
+    grep -F "$2" error
+}
