@@ -426,7 +426,13 @@ guest_set_vring(int vid, unsigned int vring, bool enable)
     if (!dev) {
         return;
     }
-    ovs_assert(show_message(dev, &m, &result));
+    if (!show_message(dev, &m, &result)) {
+        /* The session is being closed. */
+        ovs_assert(result == RTE_VHOST_MSG_RESULT_OK);
+        close_message(dev, &m);
+        end_message(dev);
+        return;
+    }
     alloc_vrings(dev, vring + 1);
     for (unsigned int i = 0; i < dev->n_vrings; i++) {
         rte_spinlock_lock(&dev->vrings[i]->access_lock);
