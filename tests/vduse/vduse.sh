@@ -30,16 +30,23 @@ add_device() {
         options:vhost-server-path="/dev/vduse/$name" "$@"
 }
 
+put_on_bus() {      # PORT
+    vdpa dev add name "$1" mgmtdev vduse &&
+        on_exit "vdpa dev del $1 2> /dev/null || :"
+}
+
 # add_driver PORT ADDRESS: puts its device on the vDPA bus, where the kernel's
 # driver takes it, and the driver's eth0 in a namespace of the port's name.
 add_driver() {
     local net
-    vdpa dev add name "$1" mgmtdev vduse || return 1
+    put_on_bus "$1" || return 1
     test -e "/run/netns/$1" ||
         { ip netns add "$1" && on_exit "ip netns del $1"; } || return 1
     wait_until 10 has_net "$1" || return 1
     net=$(echo "/sys/bus/vdpa/devices/$1"/virtio*/net/*)
-    ip link set "${net##*/}" netns "$1" name eth0 &&
+    # The kernel would choose another MAC address each time.
+    ip link set "${net##*/}" netns "$1" name eth0 \
+        address "02:00:00:00:00:0${1#v}" &&
         ip -n "$1" address add "$2/24" dev eth0 &&
         ip -n "$1" link set eth0 up
 }
@@ -52,6 +59,19 @@ del_driver() {      # PORT
     vdpa dev del "$1"
 }
 
+# expose PORT: puts its device on the vDPA bus, for processes, as $run/PORT.
+expose() {
+    local drivers=/sys/bus/vdpa/drivers node
+    put_on_bus "$1" || return 1
+    test ! -e "$drivers/virtio_vdpa/$1" ||
+        echo "$1" > $drivers/virtio_vdpa/unbind || return 1
+    test -e "$drivers/vhost_vdpa/$1" ||
+        echo "$1" > $drivers/vhost_vdpa/bind || return 1
+    node=$(echo "/sys/bus/vdpa/devices/$1"/vhost-vdpa-*)
+    # shellcheck disable=SC2154
+    ln -s "/dev/${node##*/}" "$run/$1"
+}
+
 # pings PORT ADDRESS [N]: all of N pings are answered.
 pings() {
     ip netns exec "$1" ping -q -c "${3:-3}" -i 0.2 -W 10 "$2" > ping.log 2>&1
@@ -59,11 +79,12 @@ pings() {
     grep -q ' 0% packet loss' ping.log
 }
 
-# The switch ends at once, and another one starts on the same database.
+# The switch ends at once, and another one starts on the same database, without
+# flows.
 kill_and_restart() {
     kill -9 "$(cat vswitchd.pid)" &&
         wait_until 10 is_gone "$(cat vswitchd.pid)" &&
-        start_vswitchd
+        start_vswitchd && ovs-ofctl add-flow br0 actions=normal
 }
 
 # has_error PORT TEXT: in its status?
