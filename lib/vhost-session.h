@@ -48,7 +48,8 @@
  *
  * The callbacks run in librte_vhost's event thread, except that new_connection
  * also runs in the thread that has connected: the main thread, in
- * vhost_session_open(), or librte_vhost's thread for reconnections.
+ * vhost_session_open(), or librte_vhost's thread for reconnections.  VDUSE
+ * devices (vhost-vduse.h) have another event thread.
  *
  * Only callbacks wait for the data path: destroy_device, because the library
  * may unmap the guest's memory afterwards, and before_message, because the
