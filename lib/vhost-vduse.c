@@ -39,25 +39,30 @@ vhost_vduse_is_path(const char *path)
     return !strncmp(path, VDUSE_DIR, strlen(VDUSE_DIR));
 }
 
+/* Can 'name' be that of a device?  "control" is what makes devices. */
+static bool
+is_name(const char *name)
+{
+    return (name[0] && !strchr(name, '/') && strcmp(name, ".")
+            && strcmp(name, "..") && strcmp(name, "control"));
+}
+
 /* Checks that 'path', for which vhost_vduse_is_path() is true, can be that of
  * a port.  Returns 0, or a positive errno value and a message in '*errp'. */
 int
 vhost_vduse_check_path(const char *path, char **errp)
 {
-    const char *name = device_name(path);
-
     if (!VHOST_HAS_VDUSE) {
         *errp = xasprintf("vhost-server-path \"%s\": VDUSE devices need DPDK "
                           "24.11 or later; this plugin is built with %s",
                           path, rte_version());
         return ENOTSUP;
-    } else if (!name[0] || strchr(name, '/') || !strcmp(name, ".")
-               || !strcmp(name, "..") || !strcmp(path, VDUSE_CONTROL)) {
+    } else if (!is_name(device_name(path))) {
         *errp = xasprintf("vhost-server-path \"%s\": expected the name of a "
                           "VDUSE device after %s, without \"/\", not "
                           "\"control\"", path, VDUSE_DIR);
         return EINVAL;
-    } else if (strlen(name) > MAX_NAME) {
+    } else if (strlen(device_name(path)) > MAX_NAME) {
         *errp = xasprintf("vhost-server-path \"%s\": the name of a VDUSE "
                           "device has at most %d bytes", path, MAX_NAME);
         return ENAMETOOLONG;
