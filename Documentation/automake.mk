@@ -17,6 +17,7 @@ DOC_SOURCE = \
 	Documentation/howto/guests/reconnect.rst \
 	Documentation/howto/guests/tap.rst \
 	Documentation/howto/guests/tso.rst \
+	Documentation/howto/guests/vduse.rst \
 	Documentation/howto/numa-after.txt \
 	Documentation/howto/numa-bad.svg \
 	Documentation/howto/numa-before.txt \

@@ -53,6 +53,7 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-placement.h \
 	lib/vhost-policer.c \
 	lib/vhost-policer.h \
+	lib/vhost-port-options.c \
 	lib/vhost-port-qos.c \
 	lib/vhost-port-status.c \
 	lib/vhost-port.c \
@@ -81,6 +82,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-tally.h \
 	lib/vhost-use.c \
 	lib/vhost-use.h \
+	lib/vhost-vduse.c \
+	lib/vhost-vduse.h \
 	lib/vhost-zerocopy.c \
 	lib/vhost-zerocopy.h \
 	lib/virtq-packed.c \

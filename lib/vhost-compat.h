@@ -16,6 +16,7 @@
 #include <linux/virtio_net.h>
 #include <rte_mbuf.h>
 #include <rte_version.h>
+#include <rte_vhost.h>
 
 #include "dp-packet.h"
 #include "netdev-provider.h"
@@ -269,6 +270,22 @@ vhost_segment_size(const struct dp_packet *packet, uint16_t max)
 /* DPDK's deprecation notice says that all of rte_vfio_* is to be internal in
  * 26.11. */
 #define VHOST_HAS_VFIO (RTE_VERSION < RTE_VERSION_NUM(26, 11, 0, 0))
+
+/* librte_vhost has VDUSE devices since 23.07, and finds them again after a
+ * restart since 24.11. */
+#define VHOST_HAS_VDUSE (RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0))
+
+/* Sets the number of queue pairs of the VDUSE device at 'path'. */
+static inline int
+vhost_set_queue_pairs(const char *path OVS_UNUSED,
+                      unsigned int n_queue_pairs OVS_UNUSED)
+{
+#if VHOST_HAS_VDUSE
+    return rte_vhost_driver_set_max_queue_num(path, n_queue_pairs);
+#else
+    return 0;
+#endif
+}
 
 /* Bytes of a message that librte_vhost shows us, with the largest payload that
  * it knows (sizeof(VhostUserMsg)), which is another one since 25.03.  DPDK

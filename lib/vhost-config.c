@@ -205,6 +205,17 @@ vhost_config_parse_tx_retries(const struct smap *options)
             ? VHOST_TX_RETRIES_DEFAULT : retries);
 }
 
+/* Likewise for the number of queue pairs of a VDUSE device. */
+int
+vhost_config_parse_queue_pairs(const struct smap *options)
+{
+    int pairs = smap_get_int(options, "vhost-max-queue-pairs",
+                             VHOST_QUEUE_PAIRS_DEFAULT);
+
+    return (pairs < 1 || pairs > VHOST_QUEUE_PAIRS_MAX
+            ? VHOST_QUEUE_PAIRS_DEFAULT : pairs);
+}
+
 static void
 follow(const struct smap *other_config, const char *key, char **value)
 {

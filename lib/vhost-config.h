@@ -78,4 +78,10 @@ bool vhost_config_parse_shared_mempools(const char *,
 
 int vhost_config_parse_tx_retries(const struct smap *options);
 
+/* Values of option "vhost-max-queue-pairs". */
+#define VHOST_QUEUE_PAIRS_MAX 128
+#define VHOST_QUEUE_PAIRS_DEFAULT 1
+
+int vhost_config_parse_queue_pairs(const struct smap *options);
+
 #endif /* vhost-config.h */

@@ -109,6 +109,25 @@ notify(struct vhost_session *session)
     netdev_change_seq_changed(session->netdev);
 }
 
+/* Returns the session that librte_vhost calls 'vid', which has no connection
+ * yet, or NULL. */
+static struct vhost_session *
+find_session(int vid)
+{
+    char path[PATH_MAX];
+    struct vhost_session *session;
+
+    if (vid < 0 || vid >= ARRAY_SIZE(conns)
+        || rte_vhost_get_ifname(vid, path, sizeof path)) {
+        return NULL;
+    }
+    session = vhost_session_find(path);
+    if (!session) {
+        VLOG_ERR("vHost Device '%s' can't be added - name not found", path);
+    }
+    return session;
+}
+
 static struct vhost_conn *
 create_conn(struct vhost_session *session, int vid)
 {
@@ -118,29 +137,21 @@ create_conn(struct vhost_session *session, int vid)
     conn->vid = vid;
     conn->conversation.vid = vid;
     conn->call_vring = -1;
+    atomic_store_relaxed(&vhost_guard_lost[vid], false);
     return conn;
 }
 
 static int
 new_connection_cb(int vid)
 {
-    char path[PATH_MAX];
-    struct vhost_session *session;
+    struct vhost_session *session = find_session(vid);
     struct vhost_conn *conn;
     bool closing, welcome;
 
-    if (vid < 0 || vid >= ARRAY_SIZE(conns)
-        || rte_vhost_get_ifname(vid, path, sizeof path)) {
-        return -1;
-    }
-    session = vhost_session_find(path);
     if (!session) {
-        VLOG_ERR("vHost Device '%s' can't be added - name not found", path);
         return -1;
     }
-
     conn = create_conn(session, vid);
-    atomic_store_relaxed(&vhost_guard_lost[vid], false);
     ovs_mutex_lock(&session->mutex);
     closing = session->closing;
     welcome = !closing && ovs_list_size(&session->conns) < MAX_CONNS;
@@ -179,19 +190,38 @@ new_connection_cb(int vid)
     return 0;
 }
 
-static void
-destroy_connection_cb(int vid)
+/* A VDUSE device has no connections: a driver is ready to use it, or is
+ * not. */
+static struct vhost_conn *
+add_vduse_conn(int vid)
 {
-    struct vhost_conn *conn = vhost_conn_lookup(vid);
-    struct vhost_session *session;
+    struct vhost_session *session = find_session(vid);
+    struct vhost_conn *conn;
+
+    if (!session || !session->is_vduse) {
+        return NULL;
+    }
+    conn = create_conn(session, vid);
+    ovs_mutex_lock(&session->mutex);
+    if (session->closing) {
+        free(conn);
+        conn = NULL;
+    } else {
+        ovs_list_push_back(&session->conns, &conn->list_node);
+        atomic_store_relaxed(&conns[vid], conn);
+    }
+    ovs_mutex_unlock(&session->mutex);
+    return conn;
+}
+
+/* Forgets 'conn', whose front end has gone. */
+static void
+end_conn(struct vhost_conn *conn)
+{
+    struct vhost_session *session = conn->session;
+    int vid = conn->vid;
     bool has_guest = false;
 
-    if (!conn) {
-        return;
-    }
-    session = conn->session;
-    vhost_conn_close_lost_files(NULL);
-    vhost_conn_end_patience();
     remove_conn(conn);
 
     vhost_tally_end(&session->tally, vid);
@@ -208,6 +238,18 @@ destroy_connection_cb(int vid)
     OVS_USDT_PROBE(netdev_vhost, disconnected, session->path, vid);
     VLOG_INFO("vHost Device '%s' connection has been destroyed",
               session->path);
+}
+
+static void
+destroy_connection_cb(int vid)
+{
+    struct vhost_conn *conn = vhost_conn_lookup(vid);
+
+    if (conn) {
+        vhost_conn_close_lost_files(NULL);
+        vhost_conn_end_patience();
+        end_conn(conn);
+    }
 }
 
 static void
@@ -350,6 +392,7 @@ run_device(struct vhost_conn *conn)
     bool copies = session->zero_copy && !device->mapping;
     int node = device->node;
 
+    device->is_vduse = session->is_vduse;
     if (!publish_device(conn, device)) {
         vhost_device_free(device);
         VLOG_ERR_RL(&rl, "vHost Device '%s': a second guest wants to use the "
@@ -393,6 +436,9 @@ new_device_cb(int vid)
     struct vhost_conn *conn = vhost_conn_lookup(vid);
 
     if (!conn) {
+        conn = add_vduse_conn(vid);
+    }
+    if (!conn) {
         return -1;
     }
     /* After an error, librte_vhost would not tell us when the device stops. */
@@ -402,16 +448,11 @@ new_device_cb(int vid)
 }
 
 static void
-destroy_device_cb(int vid)
+stop_device(struct vhost_conn *conn)
 {
-    struct vhost_conn *conn = vhost_conn_lookup(vid);
+    struct vhost_session *session = conn->session;
     struct vhost_device *device = NULL;
-    struct vhost_session *session;
 
-    if (!conn) {
-        return;
-    }
-    session = conn->session;
     conn->conversation.is_running = false;
 
     ovs_mutex_lock(&session->mutex);
@@ -432,6 +473,19 @@ destroy_device_cb(int vid)
     end_device(session, device);
     vhost_device_slow_down();
     run_waiting(session);
+}
+
+static void
+destroy_device_cb(int vid)
+{
+    struct vhost_conn *conn = vhost_conn_lookup(vid);
+
+    if (conn) {
+        stop_device(conn);
+        if (conn->session->is_vduse) {
+            end_conn(conn);
+        }
+    }
 }
 
 /* Destroys 'device' of 'session', which no longer moves packets. */
@@ -523,9 +577,11 @@ update_demand(struct vhost_session *session, struct vhost_conn *conn)
             n_txqs = conn->enabled[2 * i] ? i + 1 : n_txqs;
             n_rxqs = conn->enabled[2 * i + 1] ? i + 1 : n_rxqs;
         }
+        /* The control queue, which librte_vhost serves, is not of a pair. */
         more = vhost_supply_want(&session->supply, n_rxqs, n_txqs,
-                                 MIN(DIV_ROUND_UP(n_vrings, 2),
-                                     VHOST_MAX_QUEUE_PAIRS));
+                                 (session->is_vduse ? n_vrings / 2
+                                  : MIN(DIV_ROUND_UP(n_vrings, 2),
+                                        VHOST_MAX_QUEUE_PAIRS)));
     }
     ovs_mutex_unlock(&session->mutex);
 

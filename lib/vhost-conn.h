@@ -19,11 +19,17 @@
  * There may be more than one connection for a moment, when a guest comes back
  * before its end was noticed, but only one has a running device.
  *
+ * A VDUSE device has no connections and no messages: librte_vhost tells only
+ * when its driver is ready, which of its virtqueues that has enabled, and when
+ * it stops.  It has a 'struct vhost_conn' from the first of these to the
+ * last.
+ *
  *
  * Thread-safety
  * =============
  *
- * The callbacks run in librte_vhost's event thread.  Members that are marked
+ * The callbacks run in librte_vhost's event thread, those for VDUSE devices in
+ * another thread of the library, their own.  Members that are marked
  * OVS_GUARDED are protected by the session's mutex; the others are that
  * thread's own, unless said otherwise.
  *

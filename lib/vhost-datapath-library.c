@@ -37,6 +37,24 @@ is_usable(struct vhost_queue *q)
     return usable;
 }
 
+/* The library maps the memory of a VDUSE device when it is used, and does not
+ * say where: while a thread uses it, the thread says whose it is. */
+static inline void
+take_blame(const struct vhost_device *device)
+{
+    if (device->is_vduse) {
+        vhost_guard_suspect(device->vid);
+    }
+}
+
+static inline void
+drop_blame(const struct vhost_device *device)
+{
+    if (device->is_vduse) {
+        vhost_guard_suspect(-1);
+    }
+}
+
 /* Tells the guest, once, that it need not notify us.  This is done before a
  * burst because the library takes a lock for it that it holds when it calls
  * back. */
@@ -61,7 +79,9 @@ suppress_notifications(struct vhost_device *device, struct vhost_queue *q)
  * middle of a buffer, DPDK since 23.07 (__vhost_iova_to_vva()) asks for it,
  * then looks again, but at the address in the middle: if the answer has come
  * in between, it takes what it finds for the buffer's beginning, and reads or
- * writes the wrong bytes of the guest's memory. */
+ * writes the wrong bytes of the guest's memory.  A VDUSE device has its
+ * translations from the kernel, during bursts; that of the kernel's own driver
+ * is one for all buffers. */
 static inline bool
 begin_burst(struct vhost_device *device, struct vhost_queue *q)
 {
@@ -70,6 +90,7 @@ begin_burst(struct vhost_device *device, struct vhost_queue *q)
     atomic_thread_fence(memory_order_seq_cst);
     if (OVS_LIKELY(is_usable(q))) {
         if (OVS_LIKELY(!vhost_guard_is_lost(device->vid))) {
+            take_blame(device);
             suppress_notifications(device, q);
             return true;
         }
@@ -81,8 +102,9 @@ begin_burst(struct vhost_device *device, struct vhost_queue *q)
 
 /* Ends a burst that begin_burst() allowed. */
 static inline void
-end_burst(struct vhost_queue *q)
+end_burst(const struct vhost_device *device, struct vhost_queue *q)
 {
+    drop_blame(device);
     vhost_use_end(&q->use);
 }
 
@@ -116,7 +138,7 @@ library_dequeue(struct vhost_device *device, struct vhost_queue *q,
         return 0;
     }
     n = rte_vhost_dequeue_burst(device->vid, q->vring, mp, mbufs, n);
-    end_burst(q);
+    end_burst(device, q);
     return (vhost_device_has(device, VIRTIO_NET_F_CSUM)
             ? obey_requests(device, mbufs, n, counters) : n);
 }
@@ -130,7 +152,7 @@ library_enqueue(struct vhost_device *device, struct vhost_queue *q,
         return 0;
     }
     n = rte_vhost_enqueue_burst(device->vid, q->vring, mbufs, n);
-    end_burst(q);
+    end_burst(device, q);
     return n;
 }
 
@@ -146,9 +168,11 @@ library_n_pending(struct vhost_device *device, struct vhost_queue *q)
     }
     vhost_use_look(&q->use);
     if (is_usable(q) && !vhost_guard_is_lost(device->vid)) {
+        take_blame(device);
         n = (q->vring & 1
              ? rte_vhost_rx_queue_count(device->vid, q->vring) & UINT16_MAX
              : rte_vhost_avail_entries(device->vid, q->vring));
+        drop_blame(device);
     }
     vhost_use_unlook(&q->use);
     return n;
@@ -162,21 +186,23 @@ library_position(struct vhost_device *device, struct vhost_queue *q)
 
     if (begin_burst(device, q)) {
         rte_vhost_get_vring_base(device->vid, q->vring, &avail, &used);
-        end_burst(q);
+        end_burst(device, q);
     }
     return avail;
 }
 
 /* The queue is stalled while a message about its ring or the guest's memory is
  * handled.  With an IOMMU, an address may have to be translated first; the
- * library does not tell that from a lack of buffers. */
+ * library does not tell that from a lack of buffers.  For a VDUSE device, it
+ * does that at once. */
 static bool
 library_is_stalled(struct vhost_device *device, struct vhost_queue *q)
 {
     const char *fault;
 
     atomic_read_relaxed(&q->fault, &fault);
-    return (vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
+    return ((vhost_device_has(device, VIRTIO_F_ACCESS_PLATFORM)
+             && !device->is_vduse)
             || (!fault && !is_usable(q)));
 }
 

@@ -136,6 +136,7 @@ struct vhost_device {
     atomic_uint64_t tx_features;
 
     bool large_packets;         /* May they be longer than an mbuf's buffer? */
+    bool is_vduse;              /* See vhost-vduse.h. */
 
     /* The guest's memory.  Changes only while no queue is in use. */
     struct guest_memory memory;

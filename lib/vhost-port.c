@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <linux/virtio_net.h>
 #include <rte_ether.h>
 #include <rte_lcore.h>
 
@@ -28,6 +27,7 @@
 #include "vhost-socket.h"
 #include "vhost-supply.h"
 #include "vhost-tally.h"
+#include "vhost-vduse.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_port);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
@@ -40,13 +40,6 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 static void construct_common(struct vhost_port *);
 static int open_server(struct vhost_port *);
 static void set_path(struct vhost_port *port, const char *path)
-    OVS_REQUIRES(port->mutex);
-static void set_tx_retries(struct vhost_port *port, const struct smap *options)
-    OVS_REQUIRES(port->mutex);
-static void set_tx_offloads(struct vhost_port *port,
-                            const struct smap *options)
-    OVS_REQUIRES(port->mutex);
-static void set_features(struct vhost_port *port, const struct smap *options)
     OVS_REQUIRES(port->mutex);
 static bool is_settled(const struct vhost_port *);
 static const char *other_user(const struct vhost_port *, const char *path);
@@ -140,7 +133,7 @@ vhost_port_set_server_config(struct vhost_port *port,
     bool zero_copy = smap_get_bool(options, "dq-zero-copy", false);
 
     ovs_mutex_lock(&port->mutex);
-    set_tx_offloads(port, options);
+    vhost_port_set_tx_offloads(port, options);
     if (zero_copy != (port->config_error != NULL)) {
         free(port->config_error);
         port->config_error = NULL;
@@ -171,9 +164,8 @@ vhost_port_set_client_config(struct vhost_port *port,
     int error = 0;
 
     ovs_mutex_lock(&port->mutex);
-    set_tx_retries(port, options);
-    set_tx_offloads(port, options);
-    set_features(port, options);
+    vhost_port_set_tx_offloads(port, options);
+    vhost_port_set_client_options(port, options);
 
     if (nullable_string_is_equal(path, port->requested_path)) {
         if (is_settled(port)) {
@@ -190,7 +182,9 @@ vhost_port_set_client_config(struct vhost_port *port,
     if (path) {
         const char *user = other_user(port, path);
 
-        error = vhost_socket_check_path(path, &message);
+        error = (vhost_vduse_is_path(path)
+                 ? vhost_vduse_check_path(path, &message)
+                 : vhost_socket_check_path(path, &message));
         if (!error && user && !port->session) {
             /* A port with a session waits for the path to become free. */
             error = EADDRINUSE;
@@ -220,42 +214,6 @@ out:
     return error;
 }
 
-/* Adds those of the options of 'port' to 'config' that are not defaults. */
-static void
-add_options(const struct vhost_port *port, struct smap *config)
-    OVS_REQUIRES(port->mutex)
-{
-    int retries;
-
-    if (port->tx_excluded & UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM) {
-        smap_add(config, "tx-csum-offload", "false");
-    } else if (port->tx_excluded) {
-        smap_add(config, "tx-seg-offload", "false");
-    }
-    if (vhost_port_is_server(port)) {
-        return;
-    }
-    if (port->requested_path) {
-        smap_add(config, "vhost-server-path", port->requested_path);
-    }
-    atomic_read_relaxed(&CONST_CAST(struct vhost_port *, port)->tx_retries_max,
-                        &retries);
-    if (retries != VHOST_TX_RETRIES_DEFAULT) {
-        smap_add_format(config, "tx-retries-max", "%d", retries);
-    }
-    if (port->requested_iommu != vhost_config()->iommu) {
-        smap_add_format(config, "vhost-iommu-support", "%s",
-                        port->requested_iommu ? "true" : "false");
-    }
-    if (port->requested_postcopy != vhost_config()->postcopy) {
-        smap_add_format(config, "vhost-postcopy-support", "%s",
-                        port->requested_postcopy ? "true" : "false");
-    }
-    if (port->requested_zero_copy) {
-        smap_add(config, "dq-zero-copy", "true");
-    }
-}
-
 int
 vhost_port_get_config(struct vhost_port *port, struct smap *config)
 {
@@ -263,7 +221,7 @@ vhost_port_get_config(struct vhost_port *port, struct smap *config)
 
     ovs_mutex_lock(&port->mutex);
     if (VHOST_CONFIG_IS_OPTIONS) {
-        add_options(port, config);
+        vhost_port_add_options(port, config);
         ovs_mutex_unlock(&port->mutex);
         return 0;
     }
@@ -483,6 +441,7 @@ construct_common(struct vhost_port *port)
     ovs_mutex_lock(&port->mutex);
     port->flags = NETDEV_UP | NETDEV_PROMISC;
     port->requested_mtu = RTE_ETHER_MTU;
+    port->requested_queue_pairs = VHOST_QUEUE_PAIRS_DEFAULT;
     ovs_mutex_unlock(&port->mutex);
 
     port->up.n_rxq = 0;
@@ -539,89 +498,6 @@ set_path(struct vhost_port *port, const char *path)
     netdev_request_reconfigure(&port->up);
 }
 
-static void
-set_tx_retries(struct vhost_port *port, const struct smap *options)
-{
-    int retries = vhost_config_parse_tx_retries(options);
-    bool bad = smap_get_int(options, "tx-retries-max", retries) != retries;
-    int old;
-
-    if (bad && !port->bad_tx_retries) {
-        VLOG_WARN("%s: tx-retries-max \"%s\" is out of range (expected 0 to "
-                  "%d), using %d", netdev_get_name(&port->up),
-                  smap_get(options, "tx-retries-max"), VHOST_TX_RETRIES_MAX,
-                  retries);
-    }
-    port->bad_tx_retries = bad;
-
-    atomic_read_relaxed(&port->tx_retries_max, &old);
-    if (retries != old) {
-        atomic_store_relaxed(&port->tx_retries_max, retries);
-        VLOG_INFO("Max Tx retries for vhost device '%s' set to %d",
-                  netdev_get_name(&port->up), retries);
-    }
-}
-
-/* Applies the options that say what the switch does itself although the guest
- * would.  The guest stays connected. */
-static void
-set_tx_offloads(struct vhost_port *port, const struct smap *options)
-{
-    bool checksums = smap_get_bool(options, "tx-csum-offload", true);
-    bool segments = (checksums
-                     && smap_get_bool(options, "tx-seg-offload", true));
-    uint64_t excluded = 0;
-
-    if (!checksums) {
-        excluded |= UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM;
-    }
-    if (!segments) {
-        excluded |= (UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO4
-                     | UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO6);
-    }
-    if (excluded != port->tx_excluded) {
-        port->tx_excluded = excluded;
-        vhost_session_exclude_tx(port->session, excluded);
-        VLOG_INFO("%s: packets to the guest %s", netdev_get_name(&port->up),
-                  !checksums ? "are complete, whatever it offers to complete"
-                  : !segments ? "are not larger than the MTU"
-                  : "leave to it what it offers to complete");
-    }
-}
-
-/* Applies the options that override what is offered to all guests.  A change
- * disconnects the guest.  See vhost_session_withdrawn_features(). */
-static void
-set_features(struct vhost_port *port, const struct smap *options)
-{
-    bool iommu = smap_get_bool(options, "vhost-iommu-support",
-                               vhost_config()->iommu);
-    bool postcopy = smap_get_bool(options, "vhost-postcopy-support",
-                                  vhost_config()->postcopy);
-    bool zero_copy = smap_get_bool(options, "dq-zero-copy", false);
-
-    if (postcopy && vhost_memory_is_locked()) {
-        VLOG_WARN_RL(&rl, "%s: vhost-postcopy-support and mlockall are not "
-                     "compatible.", netdev_get_name(&port->up));
-        postcopy = false;
-    }
-    if (zero_copy && !port->requested_zero_copy
-        && (postcopy || vhost_config()->library_data_path)) {
-        VLOG_WARN("%s: dq-zero-copy has no effect with %s",
-                  netdev_get_name(&port->up),
-                  postcopy ? "vhost-postcopy-support"
-                  : "vhost-data-path=librte_vhost");
-    }
-    if (iommu != port->requested_iommu
-        || postcopy != port->requested_postcopy
-        || zero_copy != port->requested_zero_copy) {
-        port->requested_iommu = iommu;
-        port->requested_postcopy = postcopy;
-        port->requested_zero_copy = zero_copy;
-        netdev_request_reconfigure(&port->up);
-    }
-}
-
 /* Has client port 'port' a session with 'requested_path' as its socket? */
 static bool
 has_requested_path(const struct vhost_port *port)
@@ -642,7 +518,8 @@ is_settled(const struct vhost_port *port)
                    && vhost_session_offers(port->session,
                                            port->requested_iommu,
                                            port->requested_postcopy,
-                                           port->requested_zero_copy)));
+                                           port->requested_zero_copy,
+                                           port->requested_queue_pairs)));
 }
 
 /* Returns the name of a port other than 'port' that uses the socket that
@@ -676,6 +553,24 @@ close_session(struct vhost_port *port, struct vhost_session *session)
     ovs_mutex_unlock(&port->mutex);
 }
 
+/* Returns the session that is asked for 'port', of a client. */
+static struct vhost_session_config
+requested_session(struct vhost_port *port)
+{
+    return (struct vhost_session_config) {
+        .path = port->requested_path,   /* Written by this thread alone. */
+        .client = true,
+        .iommu = port->requested_iommu,
+        .postcopy = port->requested_postcopy,
+        .zero_copy = port->requested_zero_copy,
+        .n_queue_pairs = port->requested_queue_pairs,
+        .tso = userspace_tso_enabled(),
+        .tx_excluded = port->tx_excluded,
+        .library_data_path = vhost_config()->library_data_path,
+        .counters = &port->counters,
+    };
+}
+
 /* Makes the session of a client port the one that was asked for.  If that
  * fails, the port stays on the socket that it has, unless that is the one that
  * was asked for: then it has none until its options are set again. */
@@ -683,17 +578,7 @@ static void
 move_session(struct vhost_port *port)
 {
     struct vhost_session *old = port->session;
-    struct vhost_session_config config = {
-        .path = port->requested_path,   /* Written by this thread alone. */
-        .client = true,
-        .iommu = port->requested_iommu,
-        .postcopy = port->requested_postcopy,
-        .zero_copy = port->requested_zero_copy,
-        .tso = userspace_tso_enabled(),
-        .tx_excluded = port->tx_excluded,
-        .library_data_path = vhost_config()->library_data_path,
-        .counters = &port->counters,
-    };
+    struct vhost_session_config config = requested_session(port);
     struct vhost_session *new = NULL;
     bool path_busy = false;
     char *message = NULL;

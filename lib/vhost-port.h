@@ -63,9 +63,11 @@ struct vhost_port {
     bool requested_iommu;
     bool requested_postcopy;
     bool requested_zero_copy;
+    unsigned int requested_queue_pairs; /* Of a VDUSE device. */
     uint64_t tx_excluded;               /* VIRTIO_NET_F_GUEST_*, not used. */
     uint64_t past_guest_features;       /* Of the last guest on that path. */
     bool bad_tx_retries OVS_GUARDED;    /* "tx-retries-max" out of range? */
+    bool bad_queue_pairs OVS_GUARDED;   /* "vhost-max-queue-pairs", too? */
     int requested_mtu OVS_GUARDED;
     enum netdev_flags flags OVS_GUARDED;
     struct eth_addr hwaddr OVS_GUARDED;
@@ -127,6 +129,17 @@ bool vhost_port_is_server(const struct vhost_port *);
 bool vhost_port_is_due(struct vhost_port *port, bool retry_pool)
     OVS_REQUIRES(port->mutex);
 void vhost_port_apply_socket_access(struct vhost_port *);
+
+/* Options: vhost-port-options.c. */
+void vhost_port_add_options(const struct vhost_port *port,
+                            struct smap *config)
+    OVS_REQUIRES(port->mutex);
+void vhost_port_set_tx_offloads(struct vhost_port *port,
+                                const struct smap *options)
+    OVS_REQUIRES(port->mutex);
+void vhost_port_set_client_options(struct vhost_port *port,
+                                   const struct smap *options)
+    OVS_REQUIRES(port->mutex);
 
 /* Status and statistics: vhost-port-status.c. */
 int vhost_port_get_status(struct vhost_port *, struct smap *);

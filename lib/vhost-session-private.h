@@ -28,6 +28,8 @@ struct vhost_session {
     char *path;
     struct vhost_socket_identity identity;      /* In vhost-session.c. */
     bool client;
+    bool is_vduse;              /* Is it a device instead of a socket? */
+    unsigned int n_queue_pairs; /* If so. */
     bool iommu, postcopy;       /* Offered to guests. */
     bool zero_copy;             /* Receive without a copy if possible? */
     bool library_only;          /* Use librte_vhost's data path? */

@@ -27,6 +27,7 @@
 #include "vhost-guard.h"
 #include "vhost-session-private.h"
 #include "vhost-use.h"
+#include "vhost-vduse.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_session);
 
@@ -54,10 +55,13 @@ create(const struct vhost_session_config *config, struct netdev *netdev)
     vhost_socket_identify(config->path, &session->identity);
     atomic_init(&session->is_duplicate, false);
     session->client = config->client;
+    session->is_vduse = vhost_vduse_is_path(config->path);
+    session->n_queue_pairs = config->n_queue_pairs;
     session->iommu = config->iommu;
     session->postcopy = config->postcopy;
     session->zero_copy = config->zero_copy;
-    session->library_only = config->library_data_path || config->postcopy;
+    session->library_only = (config->library_data_path || config->postcopy
+                             || session->is_vduse);
     session->large_packets = config->tso;
     session->counters = config->counters;
     session->netdev = netdev;
@@ -195,8 +199,11 @@ vhost_session_is_client(const struct vhost_session *session)
  * its configuration? */
 bool
 vhost_session_offers(const struct vhost_session *session, bool iommu,
-                     bool postcopy, bool zero_copy)
+                     bool postcopy, bool zero_copy, unsigned int n_queue_pairs)
 {
+    if (session->is_vduse) {
+        return session->n_queue_pairs == n_queue_pairs;
+    }
     return (session->iommu == iommu && session->postcopy == postcopy
             && session->zero_copy == zero_copy);
 }
@@ -442,7 +449,8 @@ static uint64_t
 unwanted_features(const struct vhost_session_config *config)
 {
     bool out_of_order = (config->zero_copy && !config->library_data_path
-                         && !config->postcopy);
+                         && !config->postcopy
+                         && !vhost_vduse_is_path(config->path));
 
     return ((config->tso
              ? (UINT64_C(1) << VIRTIO_NET_F_HOST_ECN
@@ -500,13 +508,18 @@ start_driver(const struct vhost_session_config *config, uint64_t *features,
     uint64_t flags = (RTE_VHOST_USER_LINEARBUF_SUPPORT
                       | RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS
                       | RTE_VHOST_USER_NET_STATS_ENABLE);
+    bool is_vduse = vhost_vduse_is_path(config->path);
     const char *step;
 
     flags |= config->client ? RTE_VHOST_USER_CLIENT : 0;
-    flags |= config->iommu ? RTE_VHOST_USER_IOMMU_SUPPORT : 0;
-    flags |= config->postcopy ? RTE_VHOST_USER_POSTCOPY_SUPPORT : 0;
+    flags |= (config->iommu || is_vduse) ? RTE_VHOST_USER_IOMMU_SUPPORT : 0;
+    flags |= (config->postcopy && !is_vduse) ? RTE_VHOST_USER_POSTCOPY_SUPPORT
+                                             : 0;
     flags |= config->tso ? RTE_VHOST_USER_EXTBUF_SUPPORT : 0;
 
+    if (is_vduse) {
+        vhost_vduse_remove_stale(config->path);
+    }
     if (rte_vhost_driver_register(config->path, flags)) {
         *errp = xasprintf("librte_vhost cannot register vhost socket \"%s\"; "
                           "see the VHOST_CONFIG messages in the log",
@@ -518,6 +531,9 @@ start_driver(const struct vhost_session_config *config, uint64_t *features,
         step = "register callbacks for";
     } else if (limit_features(config, features)) {
         step = "set the features of";
+    } else if (is_vduse && vhost_set_queue_pairs(config->path,
+                                                 config->n_queue_pairs)) {
+        step = "set the number of queues of";
     } else if (rte_vhost_driver_start(config->path)) {
         step = "start";
     } else {
@@ -526,8 +542,18 @@ start_driver(const struct vhost_session_config *config, uint64_t *features,
         }
         return 0;
     }
-    *errp = xasprintf("librte_vhost cannot %s vhost socket \"%s\"; see the "
-                      "VHOST_CONFIG messages in the log", step, config->path);
+    if (is_vduse) {
+        char *obstacle = vhost_vduse_obstacle(config->path,
+                                              config->n_queue_pairs);
+
+        *errp = xasprintf("librte_vhost cannot %s VDUSE device \"%s\": %s",
+                          step, config->path, obstacle);
+        free(obstacle);
+    } else {
+        *errp = xasprintf("librte_vhost cannot %s vhost socket \"%s\"; see "
+                          "the VHOST_CONFIG messages in the log", step,
+                          config->path);
+    }
     rte_vhost_driver_unregister(config->path);
     return EIO;
 }

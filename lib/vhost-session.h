@@ -48,7 +48,8 @@
  *
  * The callbacks run in librte_vhost's event thread, except that new_connection
  * also runs in the thread that has connected: the main thread, in
- * vhost_session_open(), or librte_vhost's thread for reconnections.
+ * vhost_session_open(), or librte_vhost's thread for reconnections.  VDUSE
+ * devices (vhost-vduse.h) have another event thread.
  *
  * Callbacks wait for the data path: destroy_device, because the library may
  * unmap the guest's memory afterwards, and before_message, because the library
@@ -137,13 +138,14 @@ struct vhost_tally;
 
 /* How to open a session. */
 struct vhost_session_config {
-    const char *path;           /* Socket. */
+    const char *path;           /* Socket, or VDUSE device. */
     bool client;                /* Is the guest's side the server? */
     bool iommu;                 /* Offer VIRTIO_F_IOMMU_PLATFORM. */
     bool postcopy;              /* Offer post-copy live migration. */
     bool zero_copy;             /* Receive without a copy if possible. */
     bool tso;                   /* Offer checksum offload and TSO. */
     bool library_data_path;     /* Use librte_vhost's, not our own. */
+    unsigned int n_queue_pairs; /* Of a VDUSE device. */
     uint64_t tx_excluded;       /* See vhost_session_exclude_tx(). */
     uint64_t guest_features;    /* That the last guest of this socket
                                  * negotiated, if it is known. */
@@ -177,7 +179,8 @@ const char *vhost_session_path(const struct vhost_session *);
 bool vhost_session_is_client(const struct vhost_session *);
 bool vhost_session_is_duplicate(struct vhost_session *);
 bool vhost_session_offers(const struct vhost_session *, bool iommu,
-                          bool postcopy, bool zero_copy);
+                          bool postcopy, bool zero_copy,
+                          unsigned int n_queue_pairs);
 uint64_t vhost_session_guest_features(struct vhost_session *);
 uint64_t vhost_session_withdrawn_features(struct vhost_session *);
 struct vhost_supply *vhost_session_supply(struct vhost_session *);

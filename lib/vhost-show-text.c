@@ -200,7 +200,8 @@ put_guest(struct ds *s, const struct json *port)
                   format_number(port, "library_node", library));
     put_features(s, "features", get(port, "features"));
     put_features(s, "protocol features", get(port, "protocol_features"));
-    ds_put_cstr(s, "  memory:\n");
+    ds_put_format(s, "  memory:%s\n",
+                  count(port, "memory") ? "" : " unknown");
     for (size_t i = 0; i < count(port, "memory"); i++) {
         put_region(s, element(port, "memory", i));
     }

@@ -20,6 +20,7 @@
 #include "ovs-thread.h"
 #include "util.h"
 #include "vhost-config.h"
+#include "vhost-vduse.h"
 
 VLOG_DEFINE_THIS_MODULE(vhost_socket);
 
@@ -155,10 +156,10 @@ vhost_socket_check_path(const char *path, char **errp)
         *errp = xasprintf("vhost socket path \"%s\" is relative; expected an "
                           "absolute path (it must start with \"/\")", path);
         return EINVAL;
-    } else if (!strncmp(path, "/dev/vduse/", 11)) {
-        /* Since DPDK 23.07, librte_vhost would create a VDUSE device. */
-        *errp = xasprintf("vhost socket path \"%s\" is not that of a socket: "
-                          "VDUSE devices are not supported", path);
+    } else if (vhost_vduse_is_path(path)) {
+        *errp = xasprintf("vhost socket path \"%s\" is that of a VDUSE "
+                          "device, which needs a port of type "
+                          "dpdkvhostuserclient", path);
         return EINVAL;
     } else if (strlen(path) > max) {
         *errp = xasprintf("vhost socket path \"%s\" is %"PRIuSIZE" bytes "

@@ -14,6 +14,7 @@ include tests/ovn/automake.mk
 include tests/packaging/automake.mk
 include tests/system/automake.mk
 include tests/unit/automake.mk
+include tests/vduse/automake.mk
 
 EXTRA_DIST += $(TESTSUITE_AT)
 CLEANFILES += $(TESTSUITES) tests/sanitizer-report.*

@@ -191,6 +191,7 @@ recvmsg failed|vhost read message failed
 used->idx \([0-9]+\) mismatches|packets maybe resent for Tx
 reset by peer|Broken pipe|is not connected
 timeval.*(Unreasonably long|faults:|disk:|context switches:)
+Spent an unreasonably long [0-9]+ms dumping flows
 blocked [0-9]+ ms waiting for .* to quiesce
 pmd-maxsleep is deprecated
 Dropped [0-9]+ log messages${1:+

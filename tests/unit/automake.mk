@@ -57,6 +57,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-patience.c \
 	tests/unit/test-vhost-placement.c \
 	tests/unit/test-vhost-policer.c \
+	tests/unit/test-vhost-port-options.c \
 	tests/unit/test-vhost-port-qos.c \
 	tests/unit/test-vhost-port-status.c \
 	tests/unit/test-vhost-port.c \
@@ -76,6 +77,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-supply.c \
 	tests/unit/test-vhost-tally.c \
 	tests/unit/test-vhost-use.c \
+	tests/unit/test-vhost-vduse.c \
 	tests/unit/test-vhost-withdrawn.c \
 	tests/unit/test-vhost-zerocopy.c \
 	tests/unit/test-vhost.c \

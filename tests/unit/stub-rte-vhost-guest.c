@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/virtio_config.h>
 #include <rte_cycles.h>
 #include <rte_spinlock.h>
 #include <rte_vhost.h>
@@ -85,12 +86,12 @@ new_device(struct stub_socket *s)
     return dev;
 }
 
-int
-guest_connect(const char *path)
+/* Begins the event thread's work on the socket at 'path'.  Returns NULL if it
+ * was not started. */
+static struct stub_socket *
+begin_connection(const char *path)
 {
     struct stub_socket *s;
-    struct stub_device *dev;
-    int vid;
 
     pthread_mutex_lock(&stub_sockets_mutex);
     s = stub_find_socket(path);
@@ -101,6 +102,24 @@ guest_connect(const char *path)
         pthread_mutex_unlock(&stub_fds_mutex);
     }
     pthread_mutex_unlock(&stub_sockets_mutex);
+    return s;
+}
+
+static void
+end_connection(struct stub_socket *s)
+{
+    pthread_mutex_lock(&stub_fds_mutex);
+    s->busy = false;
+    pthread_mutex_unlock(&stub_fds_mutex);
+}
+
+int
+guest_connect(const char *path)
+{
+    struct stub_socket *s = begin_connection(path);
+    struct stub_device *dev;
+    int vid;
+
     if (!s) {
         return -1;
     }
@@ -113,9 +132,7 @@ guest_connect(const char *path)
     } else {
         end_message(dev);
     }
-    pthread_mutex_lock(&stub_fds_mutex);
-    s->busy = false;
-    pthread_mutex_unlock(&stub_fds_mutex);
+    end_connection(s);
     return vid;
 }
 
@@ -482,6 +499,62 @@ guest_stop(int vid)
             end_message(dev);
         }
     }
+}
+
+/* The driver of the VDUSE device at 'path', with 'n_pairs' pairs of virtqueues
+ * and a control queue, is ready: unlike for a socket, nothing is said before,
+ * and the virtqueues' state comes after the device. */
+int
+guest_start_vduse(const char *path, unsigned int n_pairs)
+{
+    struct stub_socket *s = begin_connection(path);
+    struct stub_device *dev;
+    int vid;
+
+    if (!s) {
+        return -1;
+    }
+    dev = new_device(s);
+    vid = dev - stub_devices;
+    dev->features = UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM;
+    alloc_vrings(dev, 2 * n_pairs + 1);
+    for (unsigned int i = 0; i < dev->n_vrings; i++) {
+        dev->vrings[i]->late = false;
+        dev->vrings[i]->size = 256;
+        dev->vrings[i]->enabled = dev->vrings[i]->access_ok = true;
+    }
+    dev->running = !s->ops->new_device(vid);
+    for (unsigned int i = 0; i < 2 * n_pairs; i++) {
+        s->ops->vring_state_changed(vid, i, true);
+    }
+    end_message(dev);
+    end_connection(s);
+    return vid;
+}
+
+/* The driver of a VDUSE device stops.  No end of a connection follows. */
+void
+guest_stop_vduse(int vid)
+{
+    struct stub_device *dev = begin_message(vid);
+
+    if (dev) {
+        stub_stop_device(dev);
+        stub_free_device(dev);
+    }
+}
+
+/* The driver says over the control queue that it uses 'n_pairs' pairs. */
+void
+guest_set_vduse_pairs(int vid, unsigned int n_pairs)
+{
+    struct stub_device *dev = begin_message(vid);
+
+    for (unsigned int i = 0; i + 1 < dev->n_vrings; i++) {
+        dev->vrings[i]->enabled = i < 2 * n_pairs;
+        dev->socket->ops->vring_state_changed(vid, i, i < 2 * n_pairs);
+    }
+    end_message(dev);
 }
 
 bool

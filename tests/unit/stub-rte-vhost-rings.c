@@ -216,6 +216,9 @@ rte_vhost_dequeue_burst(int vid, uint16_t idx, struct rte_mempool *mp,
     }
     rte_spinlock_lock(&vring->access_lock);
     stub_vhost.n_late_calls += vring->late;
+    if (stub_vhost.during_burst) {
+        stub_vhost.during_burst();
+    }
     n = MIN(n, MAX_BURST);
     n = stub_vhost.endless ? n : MIN(n, vring->n_pending);
     if (!vring->access_ok || !vring->enabled || vring->broken

@@ -24,6 +24,7 @@
 #include "ovs-rcu.h"
 #include "stub-rte-vhost-private.h"
 #include "util.h"
+#include "vhost-compat.h"
 
 struct stub_vhost stub_vhost;
 
@@ -178,6 +179,20 @@ rte_vhost_driver_get_protocol_features(const char *path, uint64_t *features)
     pthread_mutex_unlock(&stub_sockets_mutex);
     return s ? 0 : -1;
 }
+
+#if VHOST_HAS_VDUSE
+int
+rte_vhost_driver_set_max_queue_num(const char *path, uint32_t n)
+{
+    struct stub_socket *s;
+
+    pthread_mutex_lock(&stub_sockets_mutex);
+    s = stub_find_socket(path);
+    stub_vhost.n_queue_pairs = n;
+    pthread_mutex_unlock(&stub_sockets_mutex);
+    return s ? 0 : -1;
+}
+#endif
 
 int
 rte_vhost_driver_start(const char *path)

@@ -49,6 +49,9 @@ struct stub_vhost {
     /* Connections are not to be found among the process's sockets. */
     bool no_connection;
 
+    /* Called in each burst from a guest. */
+    void (*during_burst)(void);
+
     /* Called when a socket is about to be unregistered. */
     void (*before_unregister)(const char *path);
 
@@ -62,6 +65,7 @@ struct stub_vhost {
     uint64_t flags;                     /* Of the last registration. */
     uint64_t features;                  /* Offered on the last socket. */
     uint64_t protocol_features;         /* Likewise. */
+    unsigned int n_queue_pairs;         /* Of the last VDUSE device. */
 
     const struct rte_vhost_device_ops *ops;
 
@@ -94,6 +98,11 @@ void guest_move_vring(int vid, unsigned int vring);
 void guest_start(int vid, unsigned int n_pairs);
 void guest_stop(int vid);
 bool guest_is_running(int vid);
+
+/* The driver of a VDUSE device. */
+int guest_start_vduse(const char *path, unsigned int n_pairs);
+void guest_stop_vduse(int vid);
+void guest_set_vduse_pairs(int vid, unsigned int n_pairs);
 
 /* The guest's end of a virtqueue. */
 void guest_set_room(int vid, unsigned int vring, unsigned int n_descs);

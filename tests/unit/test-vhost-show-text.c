@@ -184,6 +184,15 @@ test_features(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 VHOST_TEST(test_features, "show-text-features",
            "show: text of features", 0);
 
+/* That of a VDUSE device is known to librte_vhost only. */
+static void
+test_no_memory(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    check_part(GUEST("", "", ""), "\n  memory: unknown\n");
+}
+VHOST_TEST(test_no_memory, "show-text-no-memory",
+           "show: text of a guest whose memory is not known", 0);
+
 static void
 check_rate(const char *rate, const char *expected)
 {
