@@ -26,6 +26,8 @@ tests_test_vhost_SOURCES = \
 	tests/unit/stub-rte-vhost-rings.c \
 	tests/unit/stub-rte-vhost.c \
 	tests/unit/stub-rte-vhost.h \
+	tests/unit/stub-unixctl.c \
+	tests/unit/stub-unixctl.h \
 	tests/unit/test-guest-memory.c \
 	tests/unit/test-netdev-vhost-plugin.c \
 	tests/unit/test-netdev-vhost.c \
@@ -51,6 +53,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-mempool.c \
 	tests/unit/test-vhost-message.c \
 	tests/unit/test-vhost-meter.c \
+	tests/unit/test-vhost-metrics.c \
 	tests/unit/test-vhost-mtu.c \
 	tests/unit/test-vhost-numa.c \
 	tests/unit/test-vhost-offload.c \
