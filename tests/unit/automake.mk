@@ -133,11 +133,13 @@ TESTSUITE_AT += \
 	tests/unit/plugin.at \
 	tests/unit/unit-macros.at \
 	tests/unit/unit-testsuite.at \
+	tests/unit/vhost-exporter.at \
 	tests/unit/vhost-map.at \
 	tests/unit/vhost-unit.at
 EXTRA_DIST += \
 	tests/unit/list-tests.awk \
 	tests/unit/fake-qemu \
+	tests/unit/vhost-exporter.py \
 	tests/unit/vhost-map-bad.json \
 	tests/unit/vhost-map-good.json \
 	tests/unit/vhost-map-span.json

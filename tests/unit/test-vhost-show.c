@@ -336,8 +336,8 @@ test_show_remote(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     show("vhu0", NULL);
     CHECK_HAS(unixctl_reply, "\n  mempool: none");
-    CHECK_HAS(unixctl_reply, "\n  zero-copy: off: librte_vhost's data path is in "
-              "use\n");
+    CHECK_HAS(unixctl_reply, "\n  zero-copy: off: librte_vhost's data path "
+              "is in use\n");
     CHECK_HAS(unixctl_reply, "\n  placement: remote from the guest's node 0:\n"
               "    mbufs (there is no memory for any)\n"
               "  to fix:\n    ");
