@@ -128,5 +128,5 @@ test_metrics(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_STR(unixctl_reply, "# EOF\n");
     unixctl_forget();
 }
-VHOST_TEST(test_metrics, "metrics", "metrics: all ports, with and without "
-           "guests", TEST_DPDK);
+VHOST_TEST(test_metrics, "metrics",
+           "metrics: ports with and without guests", TEST_DPDK);
