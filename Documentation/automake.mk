@@ -18,6 +18,7 @@ DOC_SOURCE = \
 	Documentation/howto/guests/tap.rst \
 	Documentation/howto/guests/tso.rst \
 	Documentation/howto/guests/vduse.rst \
+	Documentation/howto/metrics.rst \
 	Documentation/howto/numa-after.txt \
 	Documentation/howto/numa-bad.svg \
 	Documentation/howto/numa-before.txt \
@@ -47,8 +48,10 @@ DOC_SOURCE = \
 	Documentation/scale.svg \
 	Documentation/quickstart.rst \
 	Documentation/reference/bench.rst \
+	Documentation/reference/exporter.rst \
 	Documentation/reference/log.rst \
 	Documentation/reference/map.rst \
+	Documentation/reference/metrics.rst \
 	Documentation/reference/numa-lab.rst \
 	Documentation/reference/placement.rst \
 	Documentation/reference/plugins.rst \

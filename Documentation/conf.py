@@ -15,6 +15,8 @@ html_show_sourcelink = False
 man_pages = [
     ('reference/bench', 'ovs-vhost-bench',
      'compare the cycles that a packet takes in several switches', [], 1),
+    ('reference/exporter', 'ovs-vhost-exporter',
+     'serve the metrics of vhost-user ports to Prometheus', [], 1),
     ('reference/map', 'ovs-vhost-map',
      'draw on which NUMA nodes vhost-user ports and their guests are', [], 1),
     ('reference/numa-lab', 'ovs-vhost-numa-lab',

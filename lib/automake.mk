@@ -43,6 +43,8 @@ lib_libnetdevvhost_la_SOURCES = \
 	lib/vhost-message.h \
 	lib/vhost-meter.c \
 	lib/vhost-meter.h \
+	lib/vhost-metrics.c \
+	lib/vhost-metrics.h \
 	lib/vhost-numa.c \
 	lib/vhost-numa.h \
 	lib/vhost-offload.c \

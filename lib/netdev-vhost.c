@@ -14,8 +14,8 @@
 #include "ovs-rcu.h"
 #include "sset.h"
 #include "util.h"
-#include "util.h"
 #include "vhost-device.h"
+#include "vhost-metrics.h"
 #include "vhost-port.h"
 #include "vhost-ports.h"
 #include "vhost-qos.h"
@@ -38,6 +38,7 @@ netdev_vhost_register(void)
 {
     netdev_register_provider(&vhost_server_class);
     netdev_register_provider(&vhost_client_class);
+    vhost_metrics_register();
     vhost_show_register();
 }
 

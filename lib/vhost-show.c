@@ -79,14 +79,22 @@ static void
 add_port(struct vhost_port *port, void *ports)
     OVS_REQUIRES(port->mutex)
 {
-    struct vhost_placement placement;
+    json_array_add(ports, vhost_show_to_json(port));
+}
 
-    if (vhost_port_init_placement(port, &placement)) {
-        json_array_add(ports, port_to_json(port, &placement));
-        vhost_placement_destroy(&placement);
-    } else {
-        json_array_add(ports, port_to_json(port, NULL));
+/* Returns the facts of 'port', which the caller must destroy. */
+struct json *
+vhost_show_to_json(struct vhost_port *port)
+{
+    struct vhost_placement placement;
+    struct json *json;
+
+    if (!vhost_port_init_placement(port, &placement)) {
+        return port_to_json(port, NULL);
     }
+    json = port_to_json(port, &placement);
+    vhost_placement_destroy(&placement);
+    return json;
 }
 
 /* Does transmit virtqueue 'vring' of 'device' serve the switch's transmit

@@ -16,11 +16,17 @@
  *
  * Main thread only. */
 
+#include "vhost-port.h"
+
 struct ds;
 struct json;
 
 /* Registers the command.  Once. */
 void vhost_show_register(void);
+
+/* Returns an element of "ports". */
+struct json *vhost_show_to_json(struct vhost_port *port)
+    OVS_REQUIRES(port->mutex);
 
 /* Appends the text for 'port', an element of "ports", to the string. */
 void vhost_show_text(const struct json *port, struct ds *);

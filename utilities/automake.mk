@@ -5,11 +5,14 @@ dist_noinst_SCRIPTS += \
 	utilities/ovs-vhost-build \
 	utilities/ovs-vhost-check \
 	utilities/ovs-vhost-demo \
+	utilities/ovs-vhost-exporter \
 	utilities/ovs-vhost-map \
 	utilities/ovs-vhost-numa-lab
 EXTRA_DIST += \
 	utilities/bash-completion/ovs-vhost-map \
 	utilities/bugtool/netdev-vhost.xml \
+	utilities/systemd/ovs-vhost-exporter.service \
+	utilities/systemd/ovs-vhost-exporter.socket \
 	utilities/ovs-vhost-bench-probe.c \
 	utilities/ovs-vhost-lib.sh \
 	utilities/usdt/vhost_connections.bt \

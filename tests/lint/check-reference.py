@@ -56,6 +56,8 @@ TOPICS = [
      r'\bunixctl_command_register\(' + STRING + ',' + STRING, '%s %s'),
     ('reference/placement', 'netdev-vhost/show --json', 'lib/*.c',
      r'\bjson_object_put\w*\(\w+,' + STRING, '%s'),
+    ('reference/metrics', 'Families', 'lib/vhost-metrics.c',
+     r'\bFAMILY\(([a-z]\w+), ', 'ovs_vhost_%s'),
     ('howto/tracing', 'Probes', 'lib/*',
      r'\bOVS_USDT_PROBE\(netdev_vhost, (\w+)', '%s'),
 ]

@@ -26,6 +26,8 @@ tests_test_vhost_SOURCES = \
 	tests/unit/stub-rte-vhost-rings.c \
 	tests/unit/stub-rte-vhost.c \
 	tests/unit/stub-rte-vhost.h \
+	tests/unit/stub-unixctl.c \
+	tests/unit/stub-unixctl.h \
 	tests/unit/test-guest-memory.c \
 	tests/unit/test-netdev-vhost-plugin.c \
 	tests/unit/test-netdev-vhost.c \
@@ -51,6 +53,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-mempool.c \
 	tests/unit/test-vhost-message.c \
 	tests/unit/test-vhost-meter.c \
+	tests/unit/test-vhost-metrics.c \
 	tests/unit/test-vhost-mtu.c \
 	tests/unit/test-vhost-numa.c \
 	tests/unit/test-vhost-offload.c \
@@ -139,11 +142,13 @@ TESTSUITE_AT += \
 	tests/unit/plugin.at \
 	tests/unit/unit-macros.at \
 	tests/unit/unit-testsuite.at \
+	tests/unit/vhost-exporter.at \
 	tests/unit/vhost-map.at \
 	tests/unit/vhost-unit.at
 EXTRA_DIST += \
 	tests/unit/list-tests.awk \
 	tests/unit/fake-qemu \
+	tests/unit/vhost-exporter.py \
 	tests/unit/vhost-map-bad.json \
 	tests/unit/vhost-map-good.json \
 	tests/unit/vhost-map-span.json

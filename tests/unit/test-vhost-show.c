@@ -16,71 +16,22 @@
 #include "openvswitch/shash.h"
 #include "stub-memory.h"
 #include "stub-rte-vhost.h"
+#include "stub-unixctl.h"
 #include "test-vhost.h"
-#include "unixctl.h"
 #include "util.h"
 #include "vhost-compat.h"
 
-/* "ovs-appctl netdev-vhost/show", without a server or a client: the linker
- * replaces the functions below (see tests/unit/automake.mk). */
-
-static unixctl_cb_func *show_cb;
-static int fake_conn;           /* Its address is a connection. */
-static char *reply, *error;
-
-void __real_unixctl_command_register(const char *, const char *, int, int,
-                                     unixctl_cb_func *, void *);
-void __wrap_unixctl_command_register(const char *, const char *, int, int,
-                                     unixctl_cb_func *, void *);
-void __real_unixctl_command_reply(struct unixctl_conn *, const char *);
-void __wrap_unixctl_command_reply(struct unixctl_conn *, const char *);
-void __real_unixctl_command_reply_error(struct unixctl_conn *, const char *);
-void __wrap_unixctl_command_reply_error(struct unixctl_conn *, const char *);
-
-void
-__wrap_unixctl_command_register(const char *name, const char *usage,
-                                int min_args, int max_args,
-                                unixctl_cb_func *cb, void *aux)
-{
-    if (!strcmp(name, "netdev-vhost/show")) {
-        show_cb = cb;
-    }
-    __real_unixctl_command_register(name, usage, min_args, max_args, cb, aux);
-}
-
-void
-__wrap_unixctl_command_reply(struct unixctl_conn *conn, const char *s)
-{
-    ovs_assert((void *) conn == &fake_conn && !reply && !error);
-    reply = xstrdup(s);
-}
-
-void
-__wrap_unixctl_command_reply_error(struct unixctl_conn *conn, const char *s)
-{
-    ovs_assert((void *) conn == &fake_conn && !reply && !error);
-    error = xstrdup(s);
-}
-
-/* Runs the command with up to two arguments, unless they are null. */
 static void
 show(const char *arg1, const char *arg2)
 {
-    const char *argv[] = { "netdev-vhost/show", arg1, arg2, NULL };
-
-    free(reply);
-    free(error);
-    reply = error = NULL;
-    show_cb((struct unixctl_conn *) &fake_conn, 1 + !!arg1 + !!arg2, argv,
-            NULL);
+    unixctl_run_command("netdev-vhost/show", arg1, arg2);
 }
 
 /* Ends a test that has shown 'netdev', its last port. */
 static void
 end_show(struct netdev *netdev)
 {
-    free(reply);
-    free(error);
+    unixctl_forget();
     netdev_close(netdev);
     netdev_run();
     check_sessions_closed();
@@ -177,9 +128,8 @@ test_show(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     init_config(NULL);
     server = open_port("vhu1", "dpdkvhostuser");
-    CHECK(show_cb);
     show(NULL, NULL);
-    CHECK_STR(reply,
+    CHECK_STR(unixctl_reply,
               "vhu0: dpdkvhostuserclient, not connected\n"
               "  socket: /proc/self/cwd/s0 (client)\n"
               "  mempool: none\n"
@@ -200,15 +150,15 @@ test_show(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     }
 
     show("vhu0", NULL);
-    CHECK_HAS(reply, "vhu0: dpdkvhostuserclient, connected\n");
-    CHECK_HAS(reply, "mrg_rxbuf");
-    CHECK_HAS(reply, "bit_45");
-    CHECK_HAS(reply, "  data path: librte_vhost\n");
-    CHECK_HAS(reply, "  mempool: ovs-vhost-");
-    CHECK(!strstr(reply, "vhu1"));
+    CHECK_HAS(unixctl_reply, "vhu0: dpdkvhostuserclient, connected\n");
+    CHECK_HAS(unixctl_reply, "mrg_rxbuf");
+    CHECK_HAS(unixctl_reply, "bit_45");
+    CHECK_HAS(unixctl_reply, "  data path: librte_vhost\n");
+    CHECK_HAS(unixctl_reply, "  mempool: ovs-vhost-");
+    CHECK(!strstr(unixctl_reply, "vhu1"));
 
     show("--json", NULL);
-    json = json_from_string(reply);
+    json = json_from_string(unixctl_reply);
     CHECK_INT(json->type, JSON_OBJECT);
     CHECK_INT(n_elements(json, "ports"), 2);
     check_guest_json(element(json, "ports", 0));
@@ -217,21 +167,21 @@ test_show(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(member(element(json, "ports", 1), "pool")->type, JSON_NULL);
     json_destroy(json);
     show("--json", "vhu1");
-    json = json_from_string(reply);
+    json = json_from_string(unixctl_reply);
     CHECK_INT(n_elements(json, "ports"), 1);
     json_destroy(json);
 
     /* The memory is not to be asked about after a message that failed. */
     guest_set_memory(vid, 4 << 20, true);
     show("--json", "vhu0");
-    json = json_from_string(reply);
+    json = json_from_string(unixctl_reply);
     CHECK_INT(n_elements(element(json, "ports", 0), "memory"), 0);
     json_destroy(json);
 
     show("vhu2", NULL);
-    CHECK_STR(error, "vhu2 is not a vhost-user port");
+    CHECK_STR(unixctl_error, "vhu2 is not a vhost-user port");
     show("vhu0", "vhu1");
-    CHECK_STR(error, "expected: [--json] [port]");
+    CHECK_STR(unixctl_error, "expected: [--json] [port]");
 
     netdev_close(server);
     end_show(client);
@@ -266,11 +216,11 @@ check_rates(int n)
     const char *row;
 
     show("vhu0", NULL);
-    row = strstr(reply, "    1  rx 0 ");
+    row = strstr(unixctl_reply, "    1  rx 0 ");
     CHECK(row && ovs_scan(row, "    1  rx 0    enabled     0 of 256 %7s %7s",
                           packets, bits));
     show("--json", "vhu0");
-    json = json_from_string(reply);
+    json = json_from_string(unixctl_reply);
     queue = element(element(json, "ports", 0), "queues", 1);
     if (n < 0) {
         CHECK_INT(member(queue, "packets_per_second")->type, JSON_NULL);
@@ -355,9 +305,9 @@ test_unknown_fill(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(reconfigure(netdev));
 
     show("vhu0", NULL);
-    CHECK_HAS(reply, "    1  rx 0    enabled      ? of 256");
+    CHECK_HAS(unixctl_reply, "    1  rx 0    enabled      ? of 256");
     show("--json", "vhu0");
-    json = json_from_string(reply);
+    json = json_from_string(unixctl_reply);
     queue = element(element(json, "ports", 0), "queues", 1);
     CHECK_INT(member(queue, "fill")->type, JSON_NULL);
     json_destroy(json);
@@ -386,15 +336,15 @@ test_show_remote(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(reconfigure(netdev));
 
     show("vhu0", NULL);
-    CHECK_HAS(reply, "\n  mempool: none");
-    CHECK_HAS(reply, "\n  zero-copy: off: librte_vhost's data path is in "
-              "use\n");
-    CHECK_HAS(reply, "\n  placement: remote from the guest's node 0:\n"
+    CHECK_HAS(unixctl_reply, "\n  mempool: none");
+    CHECK_HAS(unixctl_reply, "\n  zero-copy: off: librte_vhost's data path "
+              "is in use\n");
+    CHECK_HAS(unixctl_reply, "\n  placement: remote from the guest's node 0:\n"
               "    mbufs (there is no memory for any)\n"
               "  to fix:\n    ");
 
     show("--json", "vhu0");
-    json = json_from_string(reply);
+    json = json_from_string(unixctl_reply);
     port = element(json, "ports", 0);
     CHECK_STR(json_string(member(member(port, "zero_copy"), "obstacle")),
               "librte_vhost's data path is in use");
