@@ -14,6 +14,7 @@
 #include "netdev-provider.h"
 #include "unixctl.h"
 #include "util.h"
+#include "vhost-compat.h"
 #include "vhost-port.h"
 #include "vhost-ports.h"
 #include "vhost-session.h"
@@ -224,26 +225,26 @@ put_guest(struct metrics *m, const struct ds *labels, const char *port,
           const struct json *json)
 {
     const struct json *placement = get(json, "placement");
-    const struct json_array *array;
+    const struct json *array;
     int64_t size = 0;
 
     put(m, M_local, labels, NULL, NULL, is_true(placement, "local"));
-    array = json_array(get(placement, "remote"));
-    for (size_t i = 0; i < array->n; i++) {
+    array = get(placement, "remote");
+    for (size_t i = 0; i < json_array_size(array); i++) {
         put(m, M_remote, labels, "what",
-            json_string(get(array->elems[i], "what")), 1);
+            json_string(get(json_array_at(array, i), "what")), 1);
     }
     put(m, M_node, labels, "memory", "guest", get_number(json, "guest_node"));
     put(m, M_node, labels, "memory", "library",
         get_number(json, "library_node"));
-    array = json_array(get(json, "memory"));
-    for (size_t i = 0; i < array->n; i++) {
-        size += get_number(array->elems[i], "size");
+    array = get(json, "memory");
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        size += get_number(json_array_at(array, i), "size");
     }
     put(m, M_memory_region_bytes, labels, NULL, NULL, size);
-    array = json_array(get(json, "queues"));
-    for (size_t i = 0; i < array->n; i++) {
-        put_queue(m, port, array->elems[i]);
+    array = get(json, "queues");
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        put_queue(m, port, json_array_at(array, i));
     }
 }
 
