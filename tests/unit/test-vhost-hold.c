@@ -307,7 +307,8 @@ test_hold(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(counter_of(netdev, "ovs_tx_held_drops"), VHOST_HOLD_SIZE + 3);
     params.mp = port->mp;
     dp_packet_batch_init_packet(&batch, make_packet(60));
-    vhost_tx_burst(device, &device->txqs[0], &params, &batch);
+    vhost_tx_burst(device, &device->txqs[0], &params, batch.packets,
+                   dp_packet_batch_size(&batch));
     CHECK_INT(counter_of(netdev, "ovs_tx_failure_drops"), 1 + 32 + 1);
     CHECK_INT(rte_mempool_in_use_count(port->mp), 0);
     guest_start(vid, 1);

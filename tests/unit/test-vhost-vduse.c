@@ -129,7 +129,7 @@ test_session(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 
     CHECK(stub_vhost.flags & RTE_VHOST_USER_IOMMU_SUPPORT);
     CHECK(!(stub_vhost.flags & RTE_VHOST_USER_POSTCOPY_SUPPORT));
-    CHECK(!(stub_vhost.disabled_features
+    CHECK((stub_vhost.features
             & UINT64_C(1) << VIRTIO_F_IN_ORDER));
     CHECK_INT(stub_vhost.n_queue_pairs, VHOST_HAS_VDUSE ? 2 : 0);
     CHECK(!vhost_session_device(session));
