@@ -14,7 +14,6 @@
 #include "ovs-rcu.h"
 #include "sset.h"
 #include "util.h"
-#include "util.h"
 #include "vhost-device.h"
 #include "vhost-port.h"
 #include "vhost-ports.h"

@@ -513,13 +513,6 @@ knows() {           # GUEST PORT
 
 # Tap ports.
 
-# The host gets an address in the guests' network.
-add_tap() {         # PORT
-    ovs-vsctl add-port br0 "$1" -- set Interface "$1" type=tap &&
-        in_netns ip address add "$(address host)/24" dev "$1" &&
-        in_netns ip link set "$1" up
-}
-
 # watch_segments DEVICE: until it has seen no frame for two seconds, counts the
 # frames above the MTU, and those of them that do not say how to cut them.
 watch_segments() {
