@@ -139,7 +139,8 @@ unpack_packages() {
     rm -rf "$dir.tmp"
     mkdir -p "$dir.tmp"
     cd "$dir.tmp"
-    apt-get -q download "$@"
+    apt-get -q download "$@" || { update_package_lists
+                                  apt-get -q download "$@"; }
     unpack_debs "$dir"
 }
 

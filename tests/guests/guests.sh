@@ -345,10 +345,20 @@ large_drops() {      # PORT
             $(port_stat "$1" ovs_tx_failure_drops)))
 }
 
-# Packets on each of the guest's queues, as "10 12".
-guest_queues() {    # GUEST rx|tx
-    in_guest "$1" 'ethtool -S eth0' \
-        | sed -nE "s/.*$2(_queue_)?[0-9]+_packets: //p" | paste -sd' '
+# guest_queues GUEST rx|tx: packets that went through each of its queues or,
+# where Linux does not tell these (6.12), the queue's interrupts.
+guest_queues() {
+    local queue=output
+    test "$2" = tx || queue=input
+    in_guest "$1" 'ethtool -S eth0; cat /proc/interrupts' |
+        awk -v way="$2" -v queue="$queue" '
+            $1 ~ "^" way "_queue_[0-9]+_packets:$" { packets = packets " " $2 }
+            $NF ~ "-" queue "[.][0-9]+$" {
+                n = 0
+                for (i = 2; $i ~ /^[0-9]+$/; i++) n += $i
+                interrupts = interrupts " " n
+            }
+            END { print substr(packets ? packets : interrupts, 2) }'
 }
 
 # port_queues PORT rx|tx: the same of the switch.
@@ -502,13 +512,6 @@ knows() {           # GUEST PORT
 }
 
 # Tap ports.
-
-# The host gets an address in the guests' network.
-add_tap() {         # PORT
-    ovs-vsctl add-port br0 "$1" -- set Interface "$1" type=tap &&
-        in_netns ip address add "$(address host)/24" dev "$1" &&
-        in_netns ip link set "$1" up
-}
 
 # watch_segments DEVICE: until it has seen no frame for two seconds, counts the
 # frames above the MTU, and those of them that do not say how to cut them.

@@ -511,6 +511,13 @@ in_netns() {
     nsenter --net="/run/netns/$netns" "$@"
 }
 
+# add_tap PORT [ADDRESS/PREFIX]: a tap port, whose device is up.
+add_tap() {
+    ovs-vsctl add-port br0 "$1" -- set Interface "$1" type=tap || return 1
+    test $# = 1 || in_netns ip address add "$2" dev "$1" || return 1
+    in_netns ip link set "$1" up
+}
+
 # send_to_tap DEVICE COUNT SIZE [gso]: frames of a protocol of their own or,
 # with "gso", TCP segments that the receiver is to cut.
 send_to_tap() {

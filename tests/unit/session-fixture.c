@@ -36,6 +36,14 @@ open_session(const char *name)
     return session;
 }
 
+void
+close_last_session(struct vhost_session *session)
+{
+    vhost_session_close(session);
+    netdev_close(fixture_netdev);
+    check_sessions_closed();
+}
+
 int
 connect_guest(const struct vhost_session *session, unsigned int n_pairs)
 {

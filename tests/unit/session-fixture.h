@@ -18,6 +18,10 @@ extern struct netdev *fixture_netdev;
 
 struct vhost_session *open_session(const char *name);
 
+/* Closes 'session', the last one, and the netdev, and checks that nothing is
+ * left. */
+void close_last_session(struct vhost_session *session);
+
 /* Connects a guest with 'n_pairs' pairs of virtqueues to 'session'. */
 int connect_guest(const struct vhost_session *, unsigned int n_pairs);
 

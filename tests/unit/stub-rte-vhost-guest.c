@@ -248,6 +248,7 @@ make_message(uint32_t request, const void *payload, size_t size)
     if (size) {
         memcpy(m.payload, payload, size);
     }
+    memset(m.fds, -1, sizeof m.fds);
     return m;
 }
 

@@ -305,9 +305,7 @@ test_messages(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_vring(vid, VHOST_REQUEST_SET_VRING_ENABLE, 0, 0, NULL);
     CHECK_INT(txq_target(session, 0), -1);
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_messages, "session-messages",
            "session: messages that are refused", TEST_DPDK);
@@ -349,9 +347,7 @@ test_ring_sizes(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vid = guest_connect(path_of("s0"));
     check_vring(vid, VHOST_REQUEST_SET_VRING_NUM, n + 1, most, NULL);
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_ring_sizes, "session-ring-sizes",
            "session: rings of any size", TEST_DPDK);
@@ -394,9 +390,7 @@ test_ring_bases(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_set_vring(vid, 1, true);
     CHECK_STR(fault_of(device, 1), "");
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_ring_bases, "session-ring-bases",
            "session: packed rings go on inside", TEST_DPDK);
@@ -429,9 +423,7 @@ test_memory_lost(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     connect_guest(session, 1);
     CHECK(vhost_session_device(session));
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_memory_lost, "session-memory-lost",
            "session: memory is lost", TEST_DPDK);

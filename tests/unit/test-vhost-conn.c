@@ -71,9 +71,7 @@ test_start(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     check_demand(session, true, 2, 2, 0);
     CHECK_INT(txq_target(session, 1), 1);
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_start, "session-start", "session: a guest starts", TEST_DPDK);
 
@@ -137,9 +135,7 @@ test_demand(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     pass_time(VHOST_SETTLE_TIME);
     check_demand(session, true, 1, 1, 0);
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_demand, "session-demand",
            "session: queues come and go", TEST_DPDK);
@@ -211,9 +207,7 @@ test_second_guest(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     pass_time(VHOST_SETTLE_TIME);
     check_demand(session, false, 1, 1, 0);
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_second_guest, "session-second-guest",
            "session: a second guest", TEST_DPDK);
@@ -258,9 +252,7 @@ test_refusals(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_STR(read_log(), "");
     guest_disconnect(vid);
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_refusals, "session-refusals",
            "session: what is refused", TEST_DPDK);
@@ -331,9 +323,7 @@ test_restart(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_LOGGED("vHost Device '/proc/self/cwd/s0' has been removed");
     CHECK_LOGGED("changed to 'disabled'");
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_restart, "session-restart",
            "session: a guest restarts", TEST_DPDK);
@@ -377,9 +367,7 @@ test_disconnect(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(txq_target(session, 1), 0);
     CHECK(!rxq_enabled(vhost_session_device(session), 1));
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_disconnect, "session-disconnect",
            "session: a guest leaves", TEST_DPDK);
@@ -476,9 +464,7 @@ test_busy_thread(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     atomic_store(&may_end, true);
     xpthread_join(events, NULL);
     xpthread_join(other, NULL);
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_busy_thread, "session-busy-thread",
            "session: a guest stops while a thread is busy", TEST_DPDK);
@@ -511,9 +497,7 @@ test_busy_thread_restarts(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     atomic_store(&may_end, true);
     xpthread_join(events, NULL);
     xpthread_join(other, NULL);
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_busy_thread_restarts, "session-busy-restarts",
            "session: a guest restarts while a thread is busy", TEST_DPDK);
@@ -547,9 +531,7 @@ test_busy_device(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         guest_disconnect(vid);
     }
     ovsrcu_quiesce_end();
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_busy_device, "session-busy-device",
            "session: a guest stops while its device is in use", TEST_DPDK);

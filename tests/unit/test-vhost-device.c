@@ -51,9 +51,7 @@ test_txq_map(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     guest_set_vring(vid, 7, false);
     CHECK_INT(txq_target(session, 3), 3);
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_txq_map, "session-txq-map",
            "session: queues with holes", TEST_DPDK);
@@ -99,9 +97,7 @@ test_node(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK_INT(stub_memory.last_block_node, -1);
     CHECK_INT(vhost_numa_node_of(NULL), VHOST_NODE_UNKNOWN);
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_node, "session-node",
            "session: NUMA node of the guest", TEST_DPDK);

@@ -167,9 +167,7 @@ test_registration(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     vid = listen_for_postcopy(session);
     set_memory(vid, false);
     CHECK_INT(during, 20);
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_registration, "patience-registration",
            "patience: post-copy", TEST_DPDK);

@@ -94,9 +94,7 @@ test_open(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
                              | UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6
                              | UINT64_C(1) << VIRTIO_NET_F_HOST_UFO
                            : UINT64_C(1) << VIRTIO_NET_F_CSUM));
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_open, "session-open", "session: open and close", TEST_DPDK);
 

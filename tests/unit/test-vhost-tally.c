@@ -142,8 +142,6 @@ test_stats(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     CHECK(vhost_session_device(session));
     check_stats(session, 11);
 
-    vhost_session_close(session);
-    netdev_close(fixture_netdev);
-    check_sessions_closed();
+    close_last_session(session);
 }
 VHOST_TEST(test_stats, "session-stats", "session: statistics", TEST_DPDK);
