@@ -229,17 +229,26 @@ secure_callfd(int fd)
 }
 
 /* Returns what is wrong with the indexes at which librte_vhost would continue
- * in the ring, which it does not check, or NULL. */
+ * in the ring, which it does not check, or NULL.  In a split ring, more
+ * buffers than the ring has would be available: the library has no room to
+ * note that it used them all. */
 static const char *
 check_base(const struct vhost_device *device, const struct vhost_queue *q,
-           unsigned int size)
+           const struct rte_vhost_vring *vring)
 {
     uint16_t avail = 0, used = 0;
+    bool valid;
 
     rte_vhost_get_vring_base(device->vid, q->vring, &avail, &used);
-    return (vhost_device_has(device, VIRTIO_F_RING_PACKED)
-            && MAX(avail & 0x7fff, used & 0x7fff) >= size
-            ? "its start index is out of range" : NULL);
+    if (vhost_device_has(device, VIRTIO_F_RING_PACKED)) {
+        valid = MAX(avail & 0x7fff, used & 0x7fff) < vring->size;
+    } else {
+        /* There is none until its address has been translated. */
+        const volatile struct vring_avail *ring = vring->avail;
+
+        valid = !ring || (uint16_t) (ring->idx - avail) <= vring->size;
+    }
+    return valid ? NULL : "its start index is out of range";
 }
 
 /* Called with the library's lock of the virtqueue held, or before the queue
@@ -256,7 +265,7 @@ library_start(struct vhost_device *device, struct vhost_queue *q)
         return;
     }
     problem = (vhost_guard_is_lost(device->vid) ? vhost_guard_fault
-               : check_base(device, q, vring.size));
+               : check_base(device, q, &vring));
     atomic_store_relaxed(&q->fault, problem);
     if (!problem) {
         secure_callfd(vring.callfd);

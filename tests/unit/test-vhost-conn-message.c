@@ -395,6 +395,43 @@ test_ring_bases(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 VHOST_TEST(test_ring_bases, "session-ring-bases",
            "session: packed rings go on inside", TEST_DPDK);
 
+/* librte_vhost would take more buffers from a split ring than it has. */
+static void
+test_ring_starts(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    static struct vring_desc desc[256];
+    static uint16_t avail[3 + 256], used[3 + 4 * 256];
+    const struct {
+        uint16_t avail, base;
+        bool is_right;
+    } tests[] = {
+        { 0, 0, true }, { 256, 0, true }, { 100, 65380, true },
+        { 257, 0, false }, { 100, 65379, false }, { 0, 1, false },
+        { 1, 1, true },
+    };
+    struct rte_vhost_vring ring = {
+        .desc = desc, .avail = (struct vring_avail *) avail,
+        .used = (struct vring_used *) used, .size = 256,
+        .callfd = -1, .kickfd = -1,
+    };
+    struct vhost_session *session = open_session("s0");
+    int vid = connect_guest(session, 1);
+    struct vhost_device *device = vhost_session_device(session);
+
+    for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+        avail[1] = tests[i].avail;
+        guest_set_vring(vid, 1, false);
+        guest_set_ring(vid, 1, &ring, tests[i].base);
+        guest_set_vring(vid, 1, true);
+        CHECK_STR(fault_of(device, 1), tests[i].is_right ? ""
+                  : "its start index is out of range");
+    }
+
+    close_last_session(session);
+}
+VHOST_TEST(test_ring_starts, "session-ring-starts",
+           "session: split rings start at buffers that they have", TEST_DPDK);
+
 /* librte_vhost goes on with rings whose memory it has unmapped.  There is no
  * way on from there. */
 static void
