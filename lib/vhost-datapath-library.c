@@ -129,6 +129,18 @@ obey_requests(const struct vhost_device *device, struct rte_mbuf **mbufs,
     return n_kept;
 }
 
+/* Forgets the sizes of segments that librte_vhost has put into the 'n' mbufs:
+ * it obeys a guest that has negotiated VIRTIO_NET_F_HOST_* without
+ * VIRTIO_NET_F_CSUM, too.  Since 3.6, Open vSwitch would cut the packets,
+ * whatever is in them, or end the process if it finds no L4 header. */
+static void
+ignore_requests(struct rte_mbuf **mbufs, uint16_t n)
+{
+    for (uint16_t i = 0; i < n; i++) {
+        mbufs[i]->tso_segsz = 0;
+    }
+}
+
 static uint16_t
 library_dequeue(struct vhost_device *device, struct vhost_queue *q,
                 struct rte_mempool *mp, struct rte_mbuf **mbufs, uint16_t n,
@@ -139,8 +151,11 @@ library_dequeue(struct vhost_device *device, struct vhost_queue *q,
     }
     n = rte_vhost_dequeue_burst(device->vid, q->vring, mp, mbufs, n);
     end_burst(device, q);
-    return (vhost_device_has(device, VIRTIO_NET_F_CSUM)
-            ? obey_requests(device, mbufs, n, counters) : n);
+    if (vhost_device_has(device, VIRTIO_NET_F_CSUM)) {
+        return obey_requests(device, mbufs, n, counters);
+    }
+    ignore_requests(mbufs, n);
+    return n;
 }
 
 static uint16_t
