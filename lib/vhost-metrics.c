@@ -241,7 +241,9 @@ put_guest(struct metrics *m, const struct ds *labels, const char *port,
     for (size_t i = 0; i < json_array_size(array); i++) {
         size += get_number(json_array_at(array, i), "size");
     }
-    put(m, M_memory_region_bytes, labels, NULL, NULL, size);
+    if (json_array_size(array)) {
+        put(m, M_memory_region_bytes, labels, NULL, NULL, size);
+    }
     array = get(json, "queues");
     for (size_t i = 0; i < json_array_size(array); i++) {
         put_queue(m, port, json_array_at(array, i));
