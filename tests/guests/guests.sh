@@ -304,14 +304,16 @@ set_generator() {   # as generate
 
 # fill_rings FROM TO: three times, TO stands still until its ring is full.  The
 # switch stands still too until FROM has filled its own ring, so that it then
-# has batches of 32 packets, and there is room for a part of one of them,
-# unless the room is a multiple of 32.
+# has batches of 32 packets.  It has sent some before, another number each
+# time, so that there is room for a part of a batch at least twice.
 fill_rings() {
-    local n
+    local n i
     n=$(ring_size "$1")
-    set_generator "$1" "$2" $((n + 149)) 64
-    for _ in 1 2 3; do
-        kill -STOP "$(cat "$2.pid")" "$(cat vswitchd.pid)"
+    for i in 5 6 7; do
+        kill -STOP "$(cat "$2.pid")"
+        generate "$1" "$2" $i 64 || return 1
+        set_generator "$1" "$2" $((n + 149)) 64
+        kill -STOP "$(cat vswitchd.pid)"
         in_guest "$1" 'echo start > /proc/net/pktgen/pgctrl &'
         wait_until 15 generator_is_stuck "$1" $((n / 2)) $((n + 149)) ||
             return 1
