@@ -322,7 +322,6 @@ fill_rings() {
                            sleep 0.05
                        done'
         kill -CONT "$(cat "$2.pid")"
-        echo "XX $i $n $(port_stat vm1 ovs_tx_retries) $(port_stat vm1 ovs_tx_failure_drops) $(port_stat vm1 tx_packets)" >> /tmp/fill.log
         # Until it has taken them, and its ring has room again.
         in_guest "$2" 'cd /sys/class/net/eth0/statistics; n=
                        until [ "$n" = "$(cat rx_packets)" ]; do
