@@ -304,14 +304,16 @@ set_generator() {   # as generate
 
 # fill_rings FROM TO: three times, TO stands still until its ring is full.  The
 # switch stands still too until FROM has filled its own ring, so that it then
-# has batches of 32 packets, and there is room for a part of one of them,
-# unless the room is a multiple of 32.
+# has batches of 32 packets, of at least 128 in all.  TO has room for about
+# 100 then, another number each time, so for a part of a batch at least twice.
 fill_rings() {
-    local n
+    local n i
     n=$(ring_size "$1")
-    set_generator "$1" "$2" $((n + 149)) 64
-    for _ in 1 2 3; do
-        kill -STOP "$(cat "$2.pid")" "$(cat vswitchd.pid)"
+    for i in 5 6 7; do
+        kill -STOP "$(cat "$2.pid")"
+        generate "$1" "$2" $((n - 100 - i)) 64 || return 1
+        set_generator "$1" "$2" $((n + 149)) 64
+        kill -STOP "$(cat vswitchd.pid)"
         in_guest "$1" 'echo start > /proc/net/pktgen/pgctrl &'
         wait_until 15 generator_is_stuck "$1" $((n / 2)) $((n + 149)) ||
             return 1
@@ -320,7 +322,11 @@ fill_rings() {
                            sleep 0.05
                        done'
         kill -CONT "$(cat "$2.pid")"
-        in_guest "$2" true || return 1
+        # Until it has taken them, and its ring has room again.
+        in_guest "$2" 'cd /sys/class/net/eth0/statistics; n=
+                       until [ "$n" = "$(cat rx_packets)" ]; do
+                           n=$(cat rx_packets); sleep 0.1
+                       done' || return 1
     done
 }
 

@@ -843,17 +843,17 @@ def many_connections(a):
 
 # The honest.
 
-def cpu_delay(pids):
-    """For how long the threads of these processes have waited for a CPU, in
-    seconds, in all."""
-    delay = 0
+def cpu_delays(pids):
+    """Returns for how long each thread of these processes has waited for a
+    CPU, in seconds."""
+    delays = {}
     for pid in pids:
         for task in os.listdir(f'/proc/{pid}/task'):
             with contextlib.suppress(OSError):
                 path = f'/proc/{pid}/task/{task}/schedstat'
                 with open(path, encoding='ascii') as f:
-                    delay += int(f.read().split()[1])
-    return delay / 1e9
+                    delays[task] = int(f.read().split()[1]) / 1e9
+    return delays
 
 
 class Bystanders(threading.Thread):
@@ -862,7 +862,7 @@ class Bystanders(threading.Thread):
     def __init__(self, run, pid):
         super().__init__(daemon=True)
         self.pids = (pid, os.getpid())
-        self.delay = cpu_delay(self.pids)
+        self.delays = cpu_delays(self.pids)
         self.peers = [Peer(i, f'{run}/{name}', True, 1)
                       for i, name in enumerate(('left', 'right'))]
         for peer in self.peers:
@@ -912,7 +912,10 @@ class Bystanders(threading.Thread):
     def check(self):
         """Complains about what has happened since the last check."""
         worst, self.worst = self.worst, 0
-        delay, self.delay = self.delay, cpu_delay(self.pids)
+        old, self.delays = self.delays, cpu_delays(self.pids)
+        # Of threads that have ended, nothing is known any more.
+        delay = sum(max(0, now - old.get(task, 0))
+                    for task, now in self.delays.items())
         if self.error:
             raise Error(self.error)
         if any(peer.lost or peer.reordered for peer in self.peers):
@@ -920,7 +923,7 @@ class Bystanders(threading.Thread):
                         + ', '.join(f'{peer.lost} frames lost, '
                                     f'{peer.reordered} reordered'
                                     for peer in self.peers))
-        if worst - (self.delay - delay) > PATIENCE:
+        if worst - delay > PATIENCE:
             raise Error(f'bystanders heard nothing for {worst:.3f} s')
         return worst
 
