@@ -279,8 +279,10 @@ library_start(struct vhost_device *device, struct vhost_queue *q)
         || !vring.size) {
         return;
     }
+    take_blame(device);
     problem = (vhost_guard_is_lost(device->vid) ? vhost_guard_fault
                : check_base(device, q, &vring));
+    drop_blame(device);
     atomic_store_relaxed(&q->fault, problem);
     if (!problem) {
         secure_callfd(vring.callfd);
