@@ -242,6 +242,8 @@ send_one(struct dp_packet *packet)
 {
     struct dp_packet_batch batch;
 
+    request_offloads(packet,
+                     packet->mbuf.ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK);
     dp_packet_batch_init_packet(&batch, packet);
     CHECK_INT(netdev->netdev_class->send(netdev, 0, &batch, true), 0);
 }
