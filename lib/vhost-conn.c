@@ -387,12 +387,11 @@ run_device(struct vhost_conn *conn)
 {
     struct vhost_session *session = conn->session;
     struct vhost_device *device = vhost_device_create(
-        conn->vid, session->library_only, session->large_packets,
-        &conn->mapped_memory, conn->mapping);
+        conn->vid, session->is_vduse, session->library_only,
+        session->large_packets, &conn->mapped_memory, conn->mapping);
     bool copies = session->zero_copy && !device->mapping;
     int node = device->node;
 
-    device->is_vduse = session->is_vduse;
     if (!publish_device(conn, device)) {
         vhost_device_free(device);
         VLOG_ERR_RL(&rl, "vHost Device '%s': a second guest wants to use the "

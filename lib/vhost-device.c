@@ -57,12 +57,13 @@ find_node(int vid)
 }
 
 /* Creates a device for connection 'vid', in memory of its node if possible,
- * with a reference of its own to 'mapping', which may be NULL.  'library_only'
- * says that librte_vhost's data path is to be used, 'large_packets' that
- * packets may be longer than an mbuf's buffer. */
+ * with a reference of its own to 'mapping', which may be NULL.  'is_vduse'
+ * says that it is a VDUSE device, 'library_only' that librte_vhost's data path
+ * is to be used, 'large_packets' that packets may be longer than an mbuf's
+ * buffer. */
 struct vhost_device *
-vhost_device_create(int vid, bool library_only, bool large_packets,
-                    const struct guest_memory *memory,
+vhost_device_create(int vid, bool is_vduse, bool library_only,
+                    bool large_packets, const struct guest_memory *memory,
                     const struct vhost_mapping *mapping)
 {
     struct vhost_device *device = numa_alloc(sizeof *device);
@@ -77,6 +78,7 @@ vhost_device_create(int vid, bool library_only, bool large_packets,
     memset(device, 0, sizeof *device);
 
     device->vid = vid;
+    device->is_vduse = is_vduse;
     device->node = node;
     /* It keeps them where they are while the device runs. */
     device->library_node = rte_vhost_get_numa_node(vid);
@@ -228,6 +230,9 @@ vhost_device_note(struct vhost_device *device, unsigned int first,
     uint64_t protocol_features = 0;
     uint16_t mtu = 0;
 
+    if (device->is_vduse) {
+        n_vrings &= ~1U;        /* Without the control queue. */
+    }
     rte_vhost_get_mtu(device->vid, &mtu);
     rte_vhost_get_negotiated_protocol_features(device->vid,
                                                &protocol_features);

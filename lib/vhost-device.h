@@ -173,8 +173,8 @@ vhost_device_has(const struct vhost_device *device, unsigned int feature)
     return (device->features & UINT64_C(1) << feature) != 0;
 }
 
-struct vhost_device *vhost_device_create(int vid, bool library_only,
-                                         bool large_packets,
+struct vhost_device *vhost_device_create(int vid, bool is_vduse,
+                                         bool library_only, bool large_packets,
                                          const struct guest_memory *,
                                          const struct vhost_mapping *);
 void vhost_device_free(struct vhost_device *);

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#include <rte_vhost.h>
-
 #include "ovs-thread.h"
 #include "timeval.h"
 #include "util.h"
@@ -169,8 +167,7 @@ refresh(struct vhost_tally *tally)
 static void
 make_room(struct vhost_tally *tally)
 {
-    unsigned int n = MIN(rte_vhost_get_vring_num(tally->device->vid),
-                         VHOST_MAX_VRINGS);
+    unsigned int n = vhost_device_n_vrings(tally->device);
 
     if (n > tally->n_vrings) {
         size_t size = sizeof *tally->vrings;

@@ -227,6 +227,7 @@ rte_vhost_dequeue_burst(int vid, uint16_t idx, struct rte_mempool *mp,
     }
     for (uint16_t i = 0; i < n; i++) {
         fill_mbuf(vring, mbufs[i]);
+        mbufs[i]->tso_segsz = stub_vhost.segment_size;
     }
     rte_spinlock_unlock(&vring->access_lock);
     return n;

@@ -58,6 +58,9 @@ struct stub_vhost {
     /* Guests send full bursts all the time, and take all without looking. */
     bool endless;
 
+    /* What guests say of the size of segments. */
+    uint16_t segment_size;
+
     /* What the provider did. */
     unsigned int n_sockets;             /* Of ports, registered. */
     unsigned int n_suppressions;        /* Notifications switched off. */

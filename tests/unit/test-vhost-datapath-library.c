@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 
@@ -77,3 +78,23 @@ test_translations(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 }
 VHOST_TEST(test_translations, "rxtx-translations",
            "packets: addresses that change", TEST_DPDK);
+
+/* Open vSwitch may take the size of segments alone for a request. */
+static void
+test_sizes_alone(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct vhost_device *device;
+    struct rte_mbuf *mbuf;
+
+    start_port(1, UINT64_C(1) << VIRTIO_NET_F_HOST_ECN);
+    device = vhost_session_device(port->session);
+    stub_vhost.segment_size = 1;
+    guest_send_n(1, 60);
+    CHECK_INT(device->datapath->dequeue(device, &device->rxqs[0], port->mp,
+                                        &mbuf, 1, &port->counters), 1);
+    CHECK_INT(mbuf->tso_segsz, 0);
+    rte_pktmbuf_free(mbuf);
+    finish_port();
+}
+VHOST_TEST(test_sizes_alone, "rxtx-sizes-alone",
+           "packets: sizes of segments, not asked for", TEST_DPDK);
