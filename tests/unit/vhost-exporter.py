@@ -62,7 +62,7 @@ def serve_metrics(path):
 
 
 def get(port, path='/metrics', accept=None):
-    connection = http.client.HTTPConnection('localhost', port, timeout=10)
+    connection = http.client.HTTPConnection('localhost', port, timeout=30)
     connection.request('GET', path,
                        headers={'Accept': accept} if accept else {})
     answer = connection.getresponse()
@@ -114,7 +114,7 @@ def main():
                                    text=True) == PROMETHEUS
     with subprocess.Popen(command + [f'--listen=localhost:{port}']) as process:
         try:
-            for _ in range(100):
+            for _ in range(300):
                 try:
                     check_served(port)
                     break
