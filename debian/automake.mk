@@ -8,6 +8,8 @@ EXTRA_DIST += \
 	debian/openvswitch-netdev-vhost.install \
 	debian/openvswitch-netdev-vhost.links \
 	debian/openvswitch-netdev-vhost.manpages \
+	debian/openvswitch-netdev-vhost.ovs-vhost-exporter.service \
+	debian/openvswitch-netdev-vhost.ovs-vhost-exporter.socket \
 	debian/openvswitch-switch-vhost.docs \
 	debian/openvswitch-switch-vhost.install \
 	debian/openvswitch-switch-vhost.postinst \

@@ -11,8 +11,6 @@ dist_noinst_SCRIPTS += \
 EXTRA_DIST += \
 	utilities/bash-completion/ovs-vhost-map \
 	utilities/bugtool/netdev-vhost.xml \
-	utilities/systemd/ovs-vhost-exporter.service \
-	utilities/systemd/ovs-vhost-exporter.socket \
 	utilities/ovs-vhost-bench-probe.c \
 	utilities/ovs-vhost-lib.sh \
 	utilities/usdt/vhost_connections.bt \
