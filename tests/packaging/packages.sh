@@ -349,12 +349,16 @@ has_received() {
 # The tools.
 
 run_tools() {
-    local tool
-    for tool in bench map numa-lab; do
+    local tool unit
+    for tool in bench exporter map numa-lab; do
         in_root "ovs-vhost-$tool" --help > /dev/null
         test -e "$run/root/usr/share/man/man1/ovs-vhost-$tool.1.gz"
     done
     in_root ovs-vhost-map | grep -w vm0
+    in_root ovs-vhost-exporter --once | grep 'ovs_vhost_port_info.*port="vm0"'
+    for unit in service socket; do
+        test -e "$run/root/usr/lib/systemd/system/ovs-vhost-exporter.$unit"
+    done
     in_root ovs-vhost-bench --help | grep 'default: /usr)'
     [[ $(completions ovs-vhost-numa-lab --hu) == --hugepages ]]
     [[ $(completions ovs-vhost-map --format s) == svg ]]
