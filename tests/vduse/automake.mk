@@ -11,7 +11,8 @@ tests/vduse-testsuite: tests/vduse/vduse-testsuite.at
 
 # Devices are the kernel's: needs QEMU, for a virtual machine with a kernel of
 # this release.  Without VDUSE in DPDK, the tests are skipped outside of it.
-vduse_lab = $(if $(shell pkg-config --atleast-version=24.11 libdpdk && echo yes), \
+vduse_lab = $(if $(shell PKG_CONFIG_PATH='$(PKG_CONFIG_PATH)' $(PKG_CONFIG) \
+        --atleast-version=24.11 libdpdk && echo yes), \
     $(numa_lab) --nodes 1 --mem 1536 --hugepages 512 --timeout 1800)
 check-vduse: all tests/vduse-testsuite
 	$(call run_suite,tests/vduse-testsuite,-j1,$(vduse_lab))
