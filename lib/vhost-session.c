@@ -343,8 +343,11 @@ vhost_session_path_user(const char *path)
 char *
 vhost_session_conflict(const char *path, const char *user)
 {
-    return xasprintf("vhost socket path \"%s\" is already used by port %s; "
-                     "each port needs a socket of its own", path, user);
+    return xasprintf(vhost_vduse_is_path(path)
+                     ? "VDUSE device \"%s\" is already used by port %s; each "
+                       "port needs a device of its own"
+                     : "vhost socket path \"%s\" is already used by port %s; "
+                       "each port needs a socket of its own", path, user);
 }
 
 /* Returns the session that uses socket 'path', or NULL.  For a callback of

@@ -15,7 +15,7 @@ silence_tools() {
     local tool
     mkdir bin
     for tool in ovs-appctl ovs-ofctl ovs-vsctl; do
-        printf '#!/bin/sh\nexec %s -vconsole:off "$@"\n' \
+        printf '#!/bin/sh\nexec "%s" -vconsole:off "$@"\n' \
             "$(command -v $tool)" > bin/$tool
         chmod +x bin/$tool
     done
