@@ -22,4 +22,17 @@ check-debian: distdir
 	    '$(RELEASE)' $(STAGES); status=$$?; rm -rf $(distdir); exit $$status
 CLEAN_DIRS += debian-*
 
-.PHONY: check-debian check-packages
+# All that takes long: for a machine that does nothing else for some hours.
+# Goes on after a failure.
+check-nightly:
+	@status=0; \
+	$(top_srcdir)/utilities/ovs-vhost-check check-guests-nightly bench \
+	    || status=1; \
+	$(MAKE) check-numa-guests || status=1; \
+	for release in trixie forky; do \
+	    $(MAKE) check-debian RELEASE=$$release || status=1; \
+	    $(MAKE) check-debian RELEASE=$$release STAGES=bench || status=1; \
+	done; \
+	exit $$status
+
+.PHONY: check-debian check-nightly check-packages

@@ -41,7 +41,8 @@ main() {
     trap 'exit 130' INT
     trap 'exit 143' HUP TERM
     step "$logs/chroot.log" "Making a chroot of $release" make
-    in_chroot root /src/netdev-vhost/utilities/ovs-vhost-check "${@:4}"
+    in_chroot root /src/netdev-vhost/utilities/ovs-vhost-check \
+        --this-release "${@:4}"
 }
 
 make() {

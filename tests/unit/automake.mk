@@ -139,6 +139,7 @@ tests_test_librte_vhost_LDFLAGS = -Wl,-z,muldefs
 # Of the switch without traffic: all that "make check" runs.
 TESTSUITE_AT += \
 	tests/unit/accelerator.at \
+	tests/unit/check.at \
 	tests/unit/plugin.at \
 	tests/unit/unit-macros.at \
 	tests/unit/unit-testsuite.at \
