@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import ovs.unixctl
 import ovs.unixctl.server
@@ -81,6 +82,35 @@ def check_served(port):
     assert get(port, '/')[0] == 404
 
 
+def check_silent_switch(port, path):
+    """A switch that does not answer: two requests at once are told so, and
+    the switch gets one at a time."""
+    answers = []
+    with socket.socket(socket.AF_UNIX) as switch:
+        switch.bind(path)
+        switch.listen()
+        start = time.monotonic()
+        threads = [threading.Thread(target=lambda: answers.append(get(port)))
+                   for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        switch.settimeout(20)
+        with switch.accept()[0]:
+            switch.settimeout(1)
+            try:
+                switch.accept()
+                sys.exit('two requests at once')
+            except socket.timeout:
+                pass
+            for thread in threads:
+                thread.join(30)
+    assert len(answers) == 2, answers
+    for status, _, text in answers:
+        assert status == 503 and 'has not answered' in text, (status, text)
+    assert time.monotonic() - start < 20
+    os.unlink(path)
+
+
 def main():
     exporter, directory = sys.argv[1:]
     target = os.path.join(directory, 'switch.ctl')
@@ -102,6 +132,7 @@ def main():
     try:
         status, _, text = get(port)
         assert status == 503 and 'switch.ctl' in text, (status, text)
+        check_silent_switch(port, target)
         serve_metrics(target)
         check_served(port)
         check_served(port)
