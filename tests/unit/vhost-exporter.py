@@ -143,16 +143,10 @@ def main():
 
     assert subprocess.check_output(command + ['--once'],
                                    text=True) == PROMETHEUS
-    with subprocess.Popen(command + [f'--listen=localhost:{port}']) as process:
+    with subprocess.Popen(command + ['--listen=localhost:0'], text=True,
+                          stdout=subprocess.PIPE) as process:
         try:
-            for _ in range(300):
-                try:
-                    check_served(port)
-                    break
-                except ConnectionRefusedError:
-                    threading.Event().wait(0.1)
-            else:
-                sys.exit('does not listen')
+            check_served(int(process.stdout.readline()))
         finally:
             process.kill()
 
