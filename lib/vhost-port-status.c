@@ -261,6 +261,7 @@ add_device_status(const struct vhost_port *port, struct vhost_device *device,
     uint16_t mtu;
 
     smap_add_format(status, "features", "0x%016"PRIx64, device->features);
+    smap_add(status, "data_path", device->datapath->name);
     atomic_read_relaxed(&device->mtu, &mtu);
     if (mtu) {
         smap_add_format(status, "mtu", "%"PRIu16, mtu);

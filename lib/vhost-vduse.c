@@ -6,11 +6,14 @@
 #include "vhost-vduse.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <linux/vduse.h>
 #include <rte_version.h>
 
 #include "openvswitch/vlog.h"
@@ -21,6 +24,7 @@ VLOG_DEFINE_THIS_MODULE(vhost_vduse);
 
 #define VDUSE_DIR "/dev/vduse/"
 #define VDUSE_CONTROL VDUSE_DIR "control"
+#define VDUSE_CLASS "/sys/class/vduse/"
 
 /* The longest name that the kernel takes (VDUSE_NAME_MAX - 1), and that
  * librte_vhost does not cut. */
@@ -83,15 +87,54 @@ state_file(const char *path)
     return xasprintf("%s/vduse/%s", dir ? dir : "/tmp", device_name(path));
 }
 
-/* Removes what librte_vhost kept of a device at 'path' that no longer exists,
- * for example because the kernel's module was unloaded: the library would
- * refuse to make one of that name. */
+/* Has the kernel the device of 'path'?  Its node in /dev may be missing, in a
+ * container for example. */
+static bool
+exists(const char *path)
+{
+    char *class = xasprintf("%s%s", VDUSE_CLASS, device_name(path));
+    bool exists = (!access(path, F_OK) || errno != ENOENT
+                   || !access(class, F_OK));
+
+    free(class);
+    return exists;
+}
+
+/* Has the kernel destroy the device of 'path'.  It refuses that, with EBUSY,
+ * if the device is on the vDPA bus, or if a process has it open.  Returns 0 or
+ * a positive errno value. */
+static int
+destroy_device(const char *path)
+{
+    char name[VDUSE_NAME_MAX] = "";
+    int fd = open(VDUSE_CONTROL, O_RDWR | O_CLOEXEC);
+    int error;
+
+    if (fd < 0) {
+        return errno;
+    }
+    ovs_strzcpy(name, device_name(path), sizeof name);
+    error = ioctl(fd, VDUSE_DESTROY_DEV, name) ? errno : 0;
+    close(fd);
+    return error;
+}
+
+/* Removes a device at 'path' that nothing uses, which may have other features
+ * and queues than those that it is to have now: librte_vhost would keep it, or
+ * fail.  A device that is used stays, to be found again.
+ *
+ * Also removes what the library kept of a device that no longer exists, for
+ * example because the kernel's module was unloaded: it would refuse to make
+ * one of that name. */
 void
 vhost_vduse_remove_stale(const char *path)
 {
     char *file = state_file(path);
 
-    if (access(path, F_OK) && errno == ENOENT && !unlink(file)) {
+    if (exists(path) && !destroy_device(path)) {
+        VLOG_INFO("Removed VDUSE device '%s', which nothing used.", path);
+    }
+    if (!exists(path) && !unlink(file)) {
         VLOG_INFO("Removed '%s', the state of a VDUSE device that no longer "
                   "exists.", file);
     }
@@ -110,9 +153,12 @@ vhost_vduse_obstacle(const char *path, unsigned int n_queue_pairs)
                 : xasprintf("%s: %s", VDUSE_CONTROL, ovs_strerror(errno)));
     } else if (!access(path, F_OK)) {
         return xasprintf("it exists, and another process has it, or it was "
-                         "made with other features or queues: remove it "
-                         "(vdpa dev del %s) and set the port's options again",
-                         device_name(path));
+                         "made with other features or queues, or its state "
+                         "has gone: remove it (vdpa dev del %s) and set the "
+                         "port's options again", device_name(path));
+    } else if (exists(path)) {
+        return xasprintf("the kernel has it, but %s does not: a container "
+                         "needs that directory of the host", VDUSE_DIR);
     } else if (n_queue_pairs > 1) {
         return xstrdup("the kernel may not take a device with a control "
                        "queue, which several queue pairs need: see the "

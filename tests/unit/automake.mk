@@ -98,15 +98,18 @@ tests_test_vhost_LDADD = \
 	openvswitch/lib/libopenvswitch.la \
 	$(DPDK_LIBS) $(NUMA_LIBS)
 tests_test_vhost_LDFLAGS = \
+	-Wl,--wrap=access \
 	-Wl,--wrap=dpdk_available \
 	-Wl,--wrap=follow_symlinks \
 	-Wl,--wrap=get_mempolicy \
+	-Wl,--wrap=ioctl \
 	-Wl,--wrap=numa_alloc \
 	-Wl,--wrap=numa_available \
 	-Wl,--wrap=numa_distance \
 	-Wl,--wrap=numa_free \
 	-Wl,--wrap=numa_max_node \
 	-Wl,--wrap=numa_tonode_memory \
+	-Wl,--wrap=open \
 	-Wl,--wrap=poll_timer_wait_at \
 	-Wl,--wrap=poll_timer_wait_until_at \
 	-Wl,--wrap=rte_eal_iova_mode \

@@ -124,8 +124,9 @@ static void
 check_no_guest(const struct netdev *netdev)
 {
     static const char *const keys[] = {
-        "features", "mtu", "numa", "num_of_vrings", "vring_0_size", "n_rxq",
-        "n_txq", "mempool", "mempool_numa", "mempool_mbufs", "memory",
+        "data_path", "features", "mtu", "numa", "num_of_vrings",
+        "vring_0_size", "n_rxq", "n_txq", "mempool", "mempool_numa",
+        "mempool_mbufs", "memory",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -158,7 +159,7 @@ test_status(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         guest_set_mtu(vid, 1280);
         guest_start(vid, 2);
         CHECK(reconfigure(netdev));
-        check_status_keys(netdev, "features mempool mempool_mbufs "
+        check_status_keys(netdev, "data_path features mempool mempool_mbufs "
                           "mempool_numa mode mtu n_rxq n_txq num_of_vrings "
                           "numa socket status vring_0_size vring_1_size "
                           "vring_2_size vring_3_size");
@@ -167,6 +168,7 @@ test_status(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         CHECK_STR(status_of(netdev, "ring_fault"), NULL);
         CHECK_STR(status_of(netdev, "status"), "connected");
         CHECK_STR(status_of(netdev, "features"), "0x0000000000000008");
+        CHECK_STR(status_of(netdev, "data_path"), "librte_vhost");
         CHECK_STR(status_of(netdev, "mtu"), "1280");
         CHECK_STR(status_of(netdev, "n_rxq"), "2");
         CHECK_STR(status_of(netdev, "n_txq"), "2");

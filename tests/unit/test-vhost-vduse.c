@@ -5,13 +5,17 @@
 #undef NDEBUG
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <linux/vduse.h>
 #include <linux/virtio_config.h>
 #include <rte_vhost.h>
 
@@ -80,24 +84,164 @@ test_path(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 }
 VHOST_TEST(test_path, "vduse-path", "VDUSE: paths", 0);
 
+/* The kernel's devices: files in the test's directory. */
+
+#define NODE "dev/vduse/test-vhost0"
+#define CLASS "sys/class/vduse/test-vhost0"
+#define STATE "vduse/test-vhost0"
+
+static int destroy_error;       /* What VDUSE_DESTROY_DEV fails with. */
+
+/* Returns where file 'name' is in tests. */
+static const char *
+redirect(const char *name)
+{
+    bool is_kernels = (!strncmp(name, "/dev/vduse/", 11)
+                       || !strncmp(name, "/sys/class/vduse/", 17));
+
+    return is_kernels ? name + 1 : name;
+}
+
+int __real_access(const char *name, int mode);
+int __wrap_access(const char *name, int mode);
+int __real_open(const char *name, int flags, ...);
+int __wrap_open(const char *name, int flags, ...);
+int __real_ioctl(int fd, unsigned long int request, ...);
+int __wrap_ioctl(int fd, unsigned long int request, ...);
+
+int
+__wrap_access(const char *name, int mode)
+{
+    return __real_access(redirect(name), mode);
+}
+
+int
+__wrap_open(const char *name, int flags, ...)
+{
+    mode_t mode = 0;
+    va_list args;
+
+    if (flags & (O_CREAT | O_TMPFILE)) {
+        va_start(args, flags);
+        mode = va_arg(args, mode_t);
+        va_end(args);
+    }
+    return __real_open(redirect(name), flags, mode);
+}
+
+int
+__wrap_ioctl(int fd, unsigned long int request, ...)
+{
+    va_list args;
+    void *arg;
+
+    va_start(args, request);
+    arg = va_arg(args, void *);
+    va_end(args);
+    if (request != VDUSE_DESTROY_DEV) {
+        return __real_ioctl(fd, request, arg);
+    }
+    CHECK_STR(arg, "test-vhost0");
+    if (destroy_error) {
+        errno = destroy_error;
+        return -1;
+    }
+    CHECK(!unlink(CLASS));
+    CHECK(!unlink(NODE) || errno == ENOENT);
+    return 0;
+}
+
+static void
+make_file(const char *name)
+{
+    CHECK(!fclose(fopen(name, "w")));
+}
+
+static bool
+has_file(const char *name)
+{
+    struct stat s;
+
+    return !stat(name, &s);
+}
+
+static void
+make_directories(void)
+{
+    static const char *const names[] = {
+        "dev", "dev/vduse", "sys", "sys/class", "sys/class/vduse", "vduse",
+    };
+
+    CHECK(!setenv("RUNTIME_DIRECTORY", ".", 1));
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        CHECK(!mkdir(names[i], 0700));
+    }
+    make_file("dev/vduse/control");
+}
+
+static void
+make_device(void)
+{
+    make_file(NODE);
+    make_file(CLASS);
+    make_file(STATE);
+}
+
 /* What librte_vhost kept of a device that has gone is removed. */
 static void
 test_stale(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
-    struct stat s;
-
-    CHECK(!setenv("RUNTIME_DIRECTORY", ".", 1));
-    CHECK(!mkdir("vduse", 0700));
+    make_directories();
     vhost_vduse_remove_stale(PATH);
     CHECK_NOT_LOGGED("Removed");
-    CHECK(!fclose(fopen("vduse/test-vhost0", "w")));
-    CHECK(!fclose(fopen("vduse/other", "w")));
+    make_file(STATE);
+    make_file("vduse/other");
     vhost_vduse_remove_stale(PATH);
-    CHECK(stat("vduse/test-vhost0", &s) && errno == ENOENT);
-    CHECK(!stat("vduse/other", &s));
+    CHECK(!has_file(STATE) && has_file("vduse/other"));
     CHECK_LOGGED("Removed './vduse/test-vhost0', the state of a VDUSE device");
 }
 VHOST_TEST(test_stale, "vduse-stale", "VDUSE: devices that have gone", 0);
+
+static void
+check_obstacle(const char *part)
+{
+    char *obstacle = vhost_vduse_obstacle(PATH, 1);
+
+    CHECK_HAS(obstacle, part);
+    free(obstacle);
+}
+
+/* A device that nothing uses is removed, any other stays with its state, also
+ * where only the kernel knows of it. */
+static void
+test_unused(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    make_directories();
+    destroy_error = EBUSY;
+    make_device();
+    vhost_vduse_remove_stale(PATH);
+    CHECK(has_file(NODE) && has_file(STATE));
+    check_obstacle("it was made with other features or queues, or its state");
+    CHECK(!unlink(NODE));
+    vhost_vduse_remove_stale(PATH);
+    CHECK(has_file(STATE));
+    check_obstacle("the kernel has it, but /dev/vduse/ does not");
+    CHECK_NOT_LOGGED("Removed");
+
+    destroy_error = 0;
+    vhost_vduse_remove_stale(PATH);
+    CHECK(!has_file(CLASS) && !has_file(STATE));
+    CHECK_LOGGED("Removed VDUSE device '" PATH "', which nothing used.");
+    check_obstacle("see the VHOST_CONFIG messages");
+
+    /* Nothing can be said of it without access. */
+    make_device();
+    CHECK(!unlink("dev/vduse/control"));
+    vhost_vduse_remove_stale(PATH);
+    CHECK(has_file(NODE) && has_file(STATE));
+    check_obstacle("module \"vduse\" is not loaded");
+}
+VHOST_TEST(test_unused, "vduse-unused", "VDUSE: devices without a driver", 0);
 
 static struct vhost_session *
 open_device(unsigned int n_queue_pairs)
@@ -123,10 +267,14 @@ open_device(unsigned int n_queue_pairs)
 static void
 test_session(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
-    struct vhost_session *session = open_device(2);
+    struct vhost_session *session;
     struct vhost_device *device;
     int vid;
 
+    make_directories();
+    make_device();
+    session = open_device(2);
+    CHECK_LOGGED("Removed VDUSE device '" PATH "', which nothing used.");
     CHECK(stub_vhost.flags & RTE_VHOST_USER_IOMMU_SUPPORT);
     CHECK(!(stub_vhost.flags & RTE_VHOST_USER_POSTCOPY_SUPPORT));
     CHECK((stub_vhost.features

@@ -67,6 +67,11 @@ has_net() {         # PORT
     test -n "$(ls "/sys/bus/vdpa/devices/$1"/virtio*/net 2> /dev/null)"
 }
 
+has_tso() {         # PORT
+    ip netns exec "$1" ethtool -k eth0 |
+        grep -q "tcp-segmentation-offload: on"
+}
+
 del_driver() {      # PORT
     vdpa dev del "$1"
 }
