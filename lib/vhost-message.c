@@ -115,7 +115,10 @@ find_request(uint32_t number)
  *
  * After a no, no other answer is to be believed.  If the library's messages
  * were longer than we expect, a front end could write where we look for file
- * descriptors, but only with a message that this calls too long. */
+ * descriptors, but only with a message that this calls too long.  If they were
+ * shorter, as in an older library, this would read past the end of its
+ * message, VHOST_MESSAGE_SIZE and the descriptors: up to 1120 bytes in all, of
+ * the stack of its event thread. */
 bool
 vhost_message_is_readable(const void *message_)
 {

@@ -474,13 +474,13 @@ unwanted_features(const struct vhost_session_config *config)
 static void
 keep_event_thread(void)
 {
-    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+    static bool is_kept;
 
-    if (ovsthread_once_start(&once)) {
-        if (rte_vhost_driver_register("netdev-vhost's thread", 0)) {
+    if (!is_kept) {
+        is_kept = !rte_vhost_driver_register("netdev-vhost's thread", 0);
+        if (!is_kept) {
             VLOG_WARN("cannot keep librte_vhost's event thread");
         }
-        ovsthread_once_done(&once);
     }
 }
 

@@ -45,6 +45,7 @@ tests_test_vhost_SOURCES = \
 	tests/unit/test-vhost-dma.c \
 	tests/unit/test-vhost-false-fault.c \
 	tests/unit/test-vhost-features.c \
+	tests/unit/test-vhost-gso.c \
 	tests/unit/test-vhost-guard.c \
 	tests/unit/test-vhost-hold.c \
 	tests/unit/test-vhost-iotlb.c \

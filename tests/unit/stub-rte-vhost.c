@@ -76,6 +76,17 @@ is_of_port(const struct stub_socket *s)
     return s->path[0] == '/';
 }
 
+static bool
+has_sockets(void)
+{
+    for (int i = 0; i < MAX_SOCKETS; i++) {
+        if (stub_sockets[i].path) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int
 rte_vhost_driver_register(const char *path, uint64_t flags)
 {
@@ -341,6 +352,7 @@ rte_vhost_driver_unregister(const char *path)
         stub_vhost.n_sockets -= is_of_port(s);
         free(s->path);
         s->path = NULL;
+        stub_vhost.n_thread_ends += !has_sockets();
     }
     pthread_mutex_unlock(&stub_sockets_mutex);
     return s ? 0 : -1;

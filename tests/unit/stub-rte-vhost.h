@@ -63,6 +63,8 @@ struct stub_vhost {
 
     /* What the provider did. */
     unsigned int n_sockets;             /* Of ports, registered. */
+    unsigned int n_thread_ends;         /* Times that no socket was left, so
+                                         * that the event thread ends. */
     unsigned int n_suppressions;        /* Notifications switched off. */
     uint64_t n_logged;                  /* Bytes that were written to. */
     uint64_t flags;                     /* Of the last registration. */

@@ -398,6 +398,7 @@ check_sessions_closed(void)
     }
     CHECK_INT(atomic_count_get(&stub_memory.n_blocks), 0);
     CHECK_INT(stub_vhost.n_sockets, 0);
+    CHECK_INT(stub_vhost.n_thread_ends, 0);
     CHECK_INT(stub_vhost.n_late_calls, 0);
 }
 
