@@ -48,7 +48,8 @@ main() {
 make() {
     make_chroot root
     mkdir "$run/root/src"
-    cp -r "$source" "$run/root/src/netdev-vhost"
+    # With the times of files, or make would make some of them again.
+    cp -a "$source" "$run/root/src/netdev-vhost"
     start_chroot root
 }
 

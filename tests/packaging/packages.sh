@@ -114,7 +114,7 @@ in_root() {
 build() {
     get build update
     mkdir "$run/build/src"
-    cp -r "$source" "$run/build/src/netdev-vhost"
+    cp -a "$source" "$run/build/src/netdev-vhost"
     in_chroot build chown -R nobody: /src
     get build install lintian
     get build build-dep /src/netdev-vhost
