@@ -78,7 +78,7 @@ static const struct {
     enum type type;
     const char *help;
 } families[] = {
-#define FAMILY(NAME, TYPE, HELP) { #NAME, TYPE, HELP },
+#define FAMILY(NAME, TYPE, HELP) { "ovs_vhost_" #NAME, TYPE, HELP },
     FAMILIES
 #undef FAMILY
 };
@@ -100,6 +100,12 @@ vhost_metrics_register(void)
                              metrics_cb, NULL);
 }
 
+const char *
+vhost_metrics_family(size_t i)
+{
+    return i < N_FAMILIES ? families[i].name : NULL;
+}
+
 static void
 metrics_cb(struct unixctl_conn *conn, int argc, const char *argv[],
            void *aux OVS_UNUSED)
@@ -114,10 +120,10 @@ metrics_cb(struct unixctl_conn *conn, int argc, const char *argv[],
     vhost_ports_for_each(name, add_port, &metrics);
     for (int i = 0; i < N_FAMILIES; i++) {
         if (metrics.samples[i].length) {
-            ds_put_format(&reply, "# TYPE ovs_vhost_%s %s\n"
-                          "# HELP ovs_vhost_%s %s\n%s", families[i].name,
-                          type_names[families[i].type], families[i].name,
-                          families[i].help, ds_cstr(&metrics.samples[i]));
+            ds_put_format(&reply, "# TYPE %s %s\n# HELP %s %s\n%s",
+                          families[i].name, type_names[families[i].type],
+                          families[i].name, families[i].help,
+                          ds_cstr(&metrics.samples[i]));
         }
         ds_destroy(&metrics.samples[i]);
     }
@@ -161,7 +167,7 @@ put(struct metrics *m, enum family family, const struct ds *labels,
     if (label) {
         put_label(&all, label, extra);
     }
-    ds_put_format(&m->samples[family], "ovs_vhost_%s%s{%s} %"PRId64"\n",
+    ds_put_format(&m->samples[family], "%s%s{%s} %"PRId64"\n",
                   families[family].name, suffixes[families[family].type],
                   ds_cstr(&all), value);
     ds_destroy(&all);

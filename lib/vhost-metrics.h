@@ -13,7 +13,12 @@
  *
  * Main thread only. */
 
+#include <stddef.h>
+
 /* Registers the command.  Once. */
 void vhost_metrics_register(void);
+
+/* Returns the name of family 'i', from 0, or null if there are not so many. */
+const char *vhost_metrics_family(size_t i);
 
 #endif /* vhost-metrics.h */

@@ -12,11 +12,18 @@
 #include "dp-packet.h"
 #include "netdev-provider.h"
 #include "openvswitch/shash.h"
+#include "port-fixture.h"
+#include "sset.h"
+#include "stub-memory.h"
 #include "stub-rte-vhost.h"
 #include "stub-unixctl.h"
 #include "test-vhost.h"
 #include "util.h"
+#include "vhost-metrics.h"
 #include "vhost-port.h"
+
+/* Families of which there was a sample. */
+static struct sset sampled = SSET_INITIALIZER(&sampled);
 
 /* Checks the form of an answer: each family is described, then follow its
  * samples, each with its suffix, and the end is marked.  Returns the number of
@@ -26,7 +33,7 @@ check_form(const char *text)
 {
     struct shash seen = SHASH_INITIALIZER(&seen);
     char *copy = xstrdup(text), *save = NULL, *last = NULL, *line;
-    char family[64] = "", name[64], type[16] = "";
+    char family[64] = "", name[64] = "", type[16] = "";
     int n = 0;
 
     for (line = strtok_r(copy, "\n", &save); line;
@@ -43,6 +50,8 @@ check_form(const char *text)
 
             CHECK(!strncmp(line, expected, strlen(expected)));
             free(expected);
+            CHECK_STR(name, family);
+            sset_add(&sampled, family);
             n++;
         }
     }
@@ -130,3 +139,51 @@ test_metrics(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 }
 VHOST_TEST(test_metrics, "metrics",
            "metrics: ports with and without guests", TEST_DPDK);
+
+static void
+test_families(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct netdev *netdev = open_client("vhu0", path_of("s0"));
+    unsigned int n_mbufs = stub_memory.n_free_mbufs[0];
+    const char *family;
+    char *message;
+    int vid;
+
+    CHECK_INT(set_options(netdev, &message, "vhost-server-path",
+                          path_of("s0"), "dq-zero-copy", "true", NULL), 0);
+    CHECK(reconfigure(netdev));
+
+    /* Without memory for mbufs, something is remote. */
+    stub_memory.n_free_mbufs[0] = 0;
+    vid = guest_connect(path_of("s0"));
+    guest_set_memory(vid, 4 << 20, false);
+    guest_start(vid, 1);
+    CHECK(reconfigure(netdev));
+    show("vhu0");
+    CHECK_HAS(unixctl_reply, "\novs_vhost_local{port=\"vhu0\"} 0\n");
+    CHECK_HAS(unixctl_reply,
+              "\novs_vhost_remote{port=\"vhu0\",what=\"mbufs\"} 1\n");
+
+    stub_memory.n_free_mbufs[0] = n_mbufs;
+    retry_pools();
+    reconfigure(netdev);
+    guest_send(vid, 1, "0123456789abc", 14);
+    receive_from(netdev, 1);
+    show("vhu0");
+    CHECK_HAS(unixctl_reply, "\novs_vhost_local{port=\"vhu0\"} 1\n");
+    CHECK(!strstr(unixctl_reply, "ovs_vhost_remote"));
+
+    for (size_t i = 0; (family = vhost_metrics_family(i)); i++) {
+        if (!sset_find_and_delete(&sampled, family)) {
+            ovs_fatal(0, "%s: no sample", family);
+        }
+    }
+    CHECK(sset_is_empty(&sampled));
+
+    guest_disconnect(vid);
+    netdev_close(netdev);
+    check_all_closed();
+    unixctl_forget();
+}
+VHOST_TEST(test_families, "metrics-families",
+           "metrics: samples of all families", TEST_DPDK);
