@@ -215,6 +215,14 @@ add_port() {
     ovs-vsctl add-port br0 "$name" -- set Interface "$name" "$@"
 }
 
+# refused COMMAND...: ovs-vsctl adds a port that the switch may not take.  Since
+# 4.0, it has a status of its own for that.
+refused() {
+    local status=0
+    "$@" || status=$?
+    test $status = 0 || test $status = 65
+}
+
 # wire A B: all that port A receives goes to port B, and back.
 wire() {
     ovs-ofctl add-flow br0 "in_port=$1,actions=output:$2" &&
