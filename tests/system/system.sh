@@ -215,8 +215,8 @@ add_port() {
     ovs-vsctl add-port br0 "$name" -- set Interface "$name" "$@"
 }
 
-# refused COMMAND...: ovs-vsctl adds a port that the switch may not take.  Since
-# 4.0, it has a status of its own for that.
+# refused COMMAND...: ovs-vsctl adds a port that the switch may not take.
+# Since 4.0, it has a status of its own for that.
 refused() {
     local status=0
     "$@" || status=$?
