@@ -23,6 +23,13 @@ open_session(const char *name)
     const struct vhost_session_config config = {
         .path = path_of(name), .client = true, .library_data_path = true
     };
+
+    return open_session_as(&config);
+}
+
+struct vhost_session *
+open_session_as(const struct vhost_session_config *config)
+{
     struct vhost_session *session;
     char *error = NULL;
 
@@ -30,7 +37,7 @@ open_session(const char *name)
         fixture_netdev = open_port("port0", "dpdkvhostuserclient");
         CHECK(reconfigure(fixture_netdev));
     }
-    session = vhost_session_open(&config, fixture_netdev, &error);
+    session = vhost_session_open(config, fixture_netdev, &error);
     CHECK_STR(error, NULL);
     CHECK(session);
     return session;

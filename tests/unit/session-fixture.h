@@ -16,7 +16,10 @@ struct rte_mempool;
 
 extern struct netdev *fixture_netdev;
 
+/* Opens a session of a client, on librte_vhost's data path, or one of any
+ * kind. */
 struct vhost_session *open_session(const char *name);
+struct vhost_session *open_session_as(const struct vhost_session_config *);
 
 /* Closes 'session', the last one, and the netdev, and checks that nothing is
  * left. */

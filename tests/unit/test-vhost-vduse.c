@@ -250,17 +250,8 @@ open_device(unsigned int n_queue_pairs)
         .path = PATH, .client = true, .postcopy = true, .zero_copy = true,
         .n_queue_pairs = n_queue_pairs,
     };
-    struct vhost_session *session;
-    char *error = NULL;
 
-    if (!fixture_netdev) {
-        fixture_netdev = open_port("port0", "dpdkvhostuserclient");
-        CHECK(reconfigure(fixture_netdev));
-    }
-    session = vhost_session_open(&config, fixture_netdev, &error);
-    CHECK_STR(error, NULL);
-    CHECK(session);
-    return session;
+    return open_session_as(&config);
 }
 
 /* A driver comes and goes, without connections and messages. */

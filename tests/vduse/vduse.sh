@@ -37,9 +37,7 @@ can_run_vduse() {
 add_device() {
     local name=$1
     shift
-    ovs-vsctl add-port br0 "$name" -- set Interface "$name" \
-        type=dpdkvhostuserclient \
-        options:vhost-server-path="/dev/vduse/$name" "$@"
+    add_port "$name" client options:vhost-server-path="/dev/vduse/$name" "$@"
 }
 
 put_on_bus() {      # PORT
